@@ -1,0 +1,49 @@
+"""A convolutional GRU that runs over time (Section 3.2)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from models.layers import fold, unfold
+
+
+class ConvGRU(nn.Module):
+    """One layer of gated recurrence with dilated 3x3 convolutions, zero initial state.
+
+    r = sigmoid(Wir x + Whr h), z = sigmoid(Wiz x + Whz h), n = tanh(Win x + r (Whn h)), h' = n + z (h - n), each
+    product with its bias. recurrence "time" carries h from frame to frame; "none" starts every frame from h = 0, which
+    is how the original's released weights behave on one clip (its GRU ran over the batch by mistake).
+    """
+
+    def __init__(self, inputs: int, hidden: int, recurrence: str = "time") -> None:
+        super().__init__()
+        if recurrence not in ("time", "none"):
+            raise ValueError(f"recurrence must be 'time' or 'none', not {recurrence!r}")
+        self.recurrence = recurrence
+        self.input_gates = nn.Conv2d(inputs, 3 * hidden, 3, padding=2, dilation=2)
+        self.hidden_gates = nn.Conv2d(hidden, 3 * hidden, 3, padding=2, dilation=2)
+        for parameter in self.parameters():
+            nn.init.uniform_(parameter, -1 / math.sqrt(hidden), 1 / math.sqrt(hidden))
+
+    def forward(self, features: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """features (B, T, C, H, W), state (B, hidden, H, W) -> hidden states (B, T, hidden, H, W), last state"""
+        gates = unfold(self.input_gates(fold(features)), len(features))
+        if self.recurrence == "none":
+            states = self._update(gates, self.hidden_gates.bias.view(1, 1, -1, 1, 1), None)
+            return states, states[:, -1]
+        states = []
+        for gate in gates.unbind(1):
+            recurrent = self.hidden_gates.bias.view(1, -1, 1, 1) if state is None else self.hidden_gates(state)
+            state = self._update(gate, recurrent, state)
+            states.append(state)
+        return torch.stack(states, 1), state
+
+    def _update(self, gate: Tensor, recurrent: Tensor, state: Tensor | None) -> Tensor:
+        input_r, input_z, input_n = gate.chunk(3, -3)
+        hidden_r, hidden_z, hidden_n = recurrent.to(gate.dtype).chunk(3, -3)
+        z = torch.sigmoid(input_z + hidden_z)
+        n = torch.tanh(input_n + torch.sigmoid(input_r + hidden_r) * hidden_n)
+        return n - z * n if state is None else torch.lerp(n, state.to(n.dtype), z)

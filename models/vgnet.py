@@ -1,0 +1,118 @@
+"""VG-net: landmarks to frames through an attention map and a motion map (Section 3.2 of the paper)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from models.convgru import ConvGRU
+from models.layers import ResidualBlock, conv, fold, mlp, unfold, upconv
+from models.warp import landmark_warp
+
+
+class VGOutput(NamedTuple):
+    """What VG-net makes of one stretch of landmarks."""
+
+    frames: Tensor  # (B, T, 3, H, W), attention x motion + (1 - attention) x still
+    attention: Tensor  # (B, T, 1, H, W) in [0, 1]
+    motion: Tensor  # (B, T, 3, H, W) in [-1, 1]
+    landmark_attention: Tensor  # (B, T, 1, H / 4, W / 4) in [0, 1]
+    still: Tensor  # (B, T, 3, H, W): the example image, or the example warped by the landmarks
+    state: Tensor  # (B, C, H / 16, W / 16): hand it to the next stretch
+
+
+class VGNet(nn.Module):
+    """Animates one example image by landmarks.
+
+    width 64 and blocks 9 are the paper's. warp "landmark" moves the example's pixels by the landmarks first, and lets
+    attention and motion paint what a warp cannot show (not in the paper). size: of the square images, a multiple of 16.
+    """
+
+    def __init__(
+        self,
+        width: int = 64,
+        blocks: int = 9,
+        recurrence: str = "time",
+        warp: str = "none",
+        size: int = 128,
+        dropout: float = 0.5,
+    ) -> None:
+        super().__init__()
+        if warp not in ("none", "landmark") or size % 16:
+            raise ValueError("warp must be 'none' or 'landmark', size a multiple of 16")
+        self.config = dict(width=width, blocks=blocks, recurrence=recurrence, warp=warp, size=size, dropout=dropout)
+        w = width
+        self.image_encoder = nn.Sequential(
+            nn.ReflectionPad2d(3), conv(3, w, 7, 1, 0), conv(w, w, stride=2), conv(w, 2 * w, stride=2)
+        )
+        self.bottleneck_encoder = nn.Sequential(conv(2 * w, 4 * w, stride=2), conv(4 * w, 8 * w, stride=2))
+        self.landmark_encoder = mlp(136, (size // 16) ** 2)
+        self.landmark_maps = conv(1, 4 * w)
+        self.landmark_features = conv(4 * w, 8 * w)
+        self.landmark_attention = nn.Sequential(
+            upconv(8 * w, 4 * w, bias=True), upconv(4 * w, 2 * w, bias=True), nn.Conv2d(2 * w, 1, 3, padding=1)
+        )
+        self.bottleneck = conv(16 * w, 2 * w)
+        self.gru = ConvGRU(2 * w, 8 * w, recurrence)
+        self.generator = nn.Sequential(
+            *(ResidualBlock(8 * w, dropout) for _ in range(blocks)), upconv(8 * w, 4 * w), upconv(4 * w, 2 * w)
+        )
+        self.decoder = nn.Sequential(upconv(2 * w, w), upconv(w, w // 2))
+        heads = w // 2 + (3 if warp == "landmark" else 0)
+        self.motion_head = nn.Conv2d(heads, 3, 7, padding=3)
+        self.attention_head = nn.Conv2d(heads, 1, 7, padding=3)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        for module in self.modules():
+            if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)) and module not in (
+                self.gru.input_gates,
+                self.gru.hidden_gates,
+            ):
+                nn.init.normal_(module.weight, 0.0, 0.02)
+        if self.config["warp"] == "landmark":
+            nn.init.constant_(self.attention_head.bias, -2.0)  # start from the warped image
+
+    def forward(
+        self, example_image: Tensor, landmarks: Tensor, example_landmarks: Tensor, state: Tensor | None = None
+    ) -> VGOutput:
+        """example_image (B, 3, H, W), landmarks (B, T, 136), example_landmarks (B, 136) -> VGOutput"""
+        shallow = self.image_encoder(example_image)  # (B, 128, H / 4, W / 4)
+        deep = self.bottleneck_encoder(shallow)  # (B, 512, H / 16, W / 16)
+        features, attention = self._compare(landmarks, example_landmarks)
+        deep = deep.unsqueeze(1).expand_as(features)
+        hidden = self.bottleneck(fold(torch.cat([deep, features], dim=2)))
+        hidden, state = self.gru(unfold(hidden, len(landmarks)), state)
+        generated = unfold(self.generator(fold(hidden)), len(landmarks))
+        fused = torch.lerp(shallow.unsqueeze(1).to(generated.dtype), generated, attention.to(generated.dtype))
+        still = self._still(example_image, landmarks, example_landmarks)
+        alpha, motion = self._heads(self.decoder(fold(fused)), fold(still))
+        alpha, motion = unfold(alpha, len(landmarks)), unfold(motion, len(landmarks))
+        return VGOutput(torch.lerp(still, motion, alpha), alpha, motion, attention, still, state)
+
+    def _compare(self, landmarks: Tensor, example_landmarks: Tensor) -> tuple[Tensor, Tensor]:
+        """The difference of landmark features (B, T, 512, h, w) and the landmark attention (B, T, 1, 4h, 4w)."""
+        batch, steps = landmarks.shape[:2]
+        # The example goes through the shared layers as one more frame of its clip.
+        together = fold(torch.cat([landmarks, example_landmarks.unsqueeze(1)], dim=1))
+        side = self.config["size"] // 16
+        maps = self.landmark_maps(self.landmark_encoder(together).view(-1, 1, side, side))  # (B (T + 1), 256, h, w)
+        features = unfold(self.landmark_features(maps), batch)
+        maps = unfold(maps, batch)
+        both = torch.cat([maps[:, :-1], maps[:, -1:].expand(-1, steps, -1, -1, -1)], dim=2)
+        attention = torch.sigmoid(self.landmark_attention(fold(both)))
+        return features[:, :-1] - features[:, -1:], unfold(attention, batch)
+
+    def _still(self, example_image: Tensor, landmarks: Tensor, example_landmarks: Tensor) -> Tensor:
+        if self.config["warp"] == "landmark":
+            return landmark_warp(example_image, example_landmarks, landmarks)
+        return example_image.unsqueeze(1).expand(-1, landmarks.shape[1], -1, -1, -1)
+
+    def _heads(self, features: Tensor, still: Tensor) -> tuple[Tensor, Tensor]:
+        """features (N, 32, H, W), still (N, 3, H, W) -> attention (N, 1, H, W), motion (N, 3, H, W), float32"""
+        if self.config["warp"] == "landmark":
+            features = torch.cat([features, still.to(features.dtype)], dim=1)
+        alpha, motion = self.attention_head(features), self.motion_head(features)
+        return torch.sigmoid(alpha.float()), torch.tanh(motion.float())

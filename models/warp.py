@@ -1,0 +1,67 @@
+"""Moves the pixels of a face by its landmarks: a thin-plate spline, batched and differentiable."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+GRID = 33  # the flow is solved on this many points a side and upsampled
+BORDER = 5  # fixed points along each side of the image
+
+
+def landmark_warp(image: Tensor, source: Tensor, target: Tensor, regularisation: float = 1e-3) -> Tensor:
+    """image (B, 3, H, W), its landmarks source (B, 136), target (B, T, 136) -> warped images (B, T, 3, H, W)
+
+    Landmarks are normalised (half image sizes about the centre, the coordinates of `grid_sample`). The image's border
+    stays. regularisation: how far the spline may miss a landmark for the sake of smoothness.
+    """
+    with torch.autocast(image.device.type, enabled=False):
+        image, source, target = image.float(), source.float(), target.float()
+        flow = thin_plate_flow(source.unsqueeze(1).expand_as(target), target, regularisation)  # (B, T, 33, 33, 2)
+        batch, steps = target.shape[:2]
+        height, width = image.shape[-2:]
+        flow = flow.flatten(0, 1).permute(0, 3, 1, 2)
+        flow = F.interpolate(flow, (height, width), mode="bilinear", align_corners=False)
+        sampling = pixel_grid(height, width, image) + flow.permute(0, 2, 3, 1)  # (B T, H, W, 2)
+        # One tall sampling grid per clip: its T frames share one source image.
+        sampling = sampling.reshape(batch, steps * height, width, 2)
+        warped = F.grid_sample(image, sampling, padding_mode="border", align_corners=False)
+        return warped.unflatten(2, (steps, height)).transpose(1, 2)
+
+
+def thin_plate_flow(source: Tensor, target: Tensor, regularisation: float) -> Tensor:
+    """source, target (..., 136) -> (..., 33, 33, 2): what to add to a place of the target to find it in the source"""
+    source, target = (x.unflatten(-1, (68, 2)) for x in (source, target))
+    border = border_points(target)
+    controls = torch.cat([target, border.expand(*target.shape[:-2], -1, -1)], dim=-2)  # (..., P, 2)
+    moved = F.pad(source - target, (0, 0, 0, border.shape[0] + 3))  # (..., P + 3, 2)
+    count = controls.shape[-2]
+    affine = F.pad(controls, (1, 0), value=1.0)  # (..., P, 3)
+    system = F.pad(affine.transpose(-1, -2), (0, 3))
+    kernel = _kernel(controls, controls) + regularisation * torch.eye(count, device=target.device)
+    system = torch.cat([torch.cat([kernel, affine], -1), system], -2)
+    weights = torch.linalg.solve(system, moved)
+    points = pixel_grid(GRID, GRID, target).reshape(-1, 2)
+    basis = torch.cat([_kernel(points, controls), F.pad(points, (1, 0), value=1.0).expand(*moved.shape[:-2], -1, -1)], -1)
+    return (basis @ weights).unflatten(-2, (GRID, GRID))
+
+
+def _kernel(a: Tensor, b: Tensor) -> Tensor:
+    """The thin-plate kernel r^2 log r^2 between points a (..., N, 2) and b (..., P, 2), as (..., N, P)"""
+    squared = (a.unsqueeze(-2) - b.unsqueeze(-3)).square().sum(-1)
+    return squared * torch.log(squared + 1e-6)
+
+
+def pixel_grid(height: int, width: int, like: Tensor) -> Tensor:
+    """(H, W, 2): the normalised (x, y) of every pixel centre"""
+    y = (torch.arange(height, device=like.device, dtype=like.dtype) * 2 + 1) / height - 1
+    x = (torch.arange(width, device=like.device, dtype=like.dtype) * 2 + 1) / width - 1
+    return torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1], dim=-1)
+
+
+def border_points(like: Tensor) -> Tensor:
+    """(16, 2): evenly spaced along the edge of the square [-1, 1]"""
+    side = torch.linspace(-1, 1, BORDER, device=like.device, dtype=like.dtype)
+    grid = torch.stack(torch.meshgrid(side, side, indexing="ij"), dim=-1).reshape(-1, 2)
+    return grid[grid.abs().amax(-1) == 1]

@@ -1,0 +1,1 @@
+"""Parts that every stage shares: landmarks, audio, media, metrics, checkpoints."""

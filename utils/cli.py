@@ -1,0 +1,61 @@
+"""Command-line flags that every script shares, each with one dash or two as in the original's README."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
+
+import torch
+
+from utils.errors import UserError
+
+
+def parser(description: str | None) -> ArgumentParser:
+    """A parser that shows the script's docstring as it stands and does not guess at abbreviated flags."""
+    return ArgumentParser(description=description, formatter_class=RawDescriptionHelpFormatter, allow_abbrev=False)
+
+
+def add_flag(parser: ArgumentParser, name: str, *short: str, **options) -> None:
+    """Registers `-name` and `--name` (and short forms such as "-i") for one option."""
+    parser.add_argument(*short, f"-{name}", f"--{name}", dest=name, **options)
+
+
+def add_switch(parser: ArgumentParser, name: str, default: bool, help: str) -> None:
+    """A flag that accepts nothing (true), true or false."""
+    add_flag(parser, name, nargs="?", const=True, default=default, type=boolean, metavar="true|false", help=help)
+
+
+def boolean(text: str) -> bool:
+    """Raises ArgumentTypeError for anything but true, false and their usual spellings."""
+    lowered = text.lower()
+    if lowered in ("true", "yes", "1", "on"):
+        return True
+    if lowered in ("false", "no", "0", "off"):
+        return False
+    raise ArgumentTypeError(f"expected true or false, not {text!r}")
+
+
+def add_device_flags(parser: ArgumentParser) -> None:
+    """-cuda and -device_ids"""
+    add_switch(parser, "cuda", True, "use CUDA where there is a GPU (default), or false for the CPU")
+    add_flag(parser, "device_ids", default="0", help="GPUs to use, for example 0 or 0,1 (default 0)")
+
+
+def device_list(device_ids: str) -> list[int]:
+    """"0,1" -> [0, 1]. Raises UserError for anything else."""
+    try:
+        return [int(number) for number in device_ids.split(",")]
+    except ValueError:
+        raise UserError(f"-device_ids {device_ids}: give GPU numbers separated by commas, for example 0,1") from None
+
+
+def pick_device(cuda: bool, device_ids: str) -> torch.device:
+    """The first of the GPUs asked for, or the CPU where there is none or `cuda` is false.
+
+    Raises UserError where there are GPUs, but not that one.
+    """
+    number = device_list(device_ids)[0]
+    if not (cuda and torch.cuda.is_available()):
+        return torch.device("cpu")
+    if number >= torch.cuda.device_count():
+        raise UserError(f"-device_ids {device_ids}: this machine has {torch.cuda.device_count()} GPU(s), from 0")
+    return torch.device("cuda", number)
