@@ -1,0 +1,105 @@
+"""Which clips train, choose and test: lists of clip ids as text files, or the corpora's own rules.
+
+A folder of lists holds train.txt, val.txt, test.txt and, for people that no training may see, unseen.txt: one clip id a
+line. Without such lists LRW follows its own folders, and GRID is split
+
+- by speaker, as in the paper, where the store holds s29 and others: s29 is "test"; of every other speaker a twentieth
+  of the clips is "val", the rest "train";
+- within each speaker otherwise: a twentieth is "val", another "test", the rest "train".
+
+The twentieths are drawn by a hash of the id, so that they are the same everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from zlib import crc32
+
+from data.store import ClipStore
+from utils.errors import UserError
+
+SPLITS = ("train", "val", "test", "unseen")
+PAPER_TEST_SPEAKER = "s29"
+SHARE = 20  # one clip in so many
+
+
+def clip_ids(store: ClipStore, dataset: str, split: str, splits: Path | None = None) -> list[str]:
+    """The store's clips of one split, sorted. dataset: "grid" or "lrw"; splits: a folder of lists.
+
+    Raises UserError where there are none, or where the lists have a clip, or an unseen speaker, on two sides.
+    """
+    if splits is not None:
+        listed = check_lists(read_lists(Path(splits)), Path(splits))
+        if split not in listed:
+            raise UserError(f"{Path(splits) / split}.txt: no such list of clips")
+        chosen = [id for id in listed[split] if id in store]
+    elif dataset == "lrw":
+        chosen = [id for id, own in store.splits.items() if own == split]
+    else:
+        chosen = split_grid(store.ids)[split]
+    if not chosen:
+        raise UserError(
+            f"{store.path}: none of its {len(store)} clips is in the split {split!r}; see --splits"
+        )
+    return sorted(chosen)
+
+
+def split_grid(ids: Iterable[str]) -> dict[str, list[str]]:
+    """Clip ids SPEAKER/NAME -> the ids of train, val, test and unseen (which is test where that is a speaker apart)"""
+    speakers: dict[str, list[str]] = {}
+    for id in ids:
+        speakers.setdefault(speaker_of(id), []).append(id)
+    by_speaker = PAPER_TEST_SPEAKER in speakers and len(speakers) > 1
+    chosen: dict[str, list[str]] = {split: [] for split in SPLITS}
+    for speaker, clips in speakers.items():
+        if by_speaker and speaker == PAPER_TEST_SPEAKER:
+            chosen["test"] += clips
+            chosen["unseen"] += clips
+            continue
+        shuffled = sorted(clips, key=lambda id: (crc32(id.encode()), id))
+        share = round(len(clips) / SHARE)
+        tests = 0 if by_speaker else share
+        chosen["val"] += shuffled[:share]
+        chosen["test"] += shuffled[share : share + tests]
+        chosen["train"] += shuffled[share + tests :]
+    return {split: sorted(clips) for split, clips in chosen.items()}
+
+
+def speaker_of(id: str) -> str:
+    return id.split("/")[0]
+
+
+def read_lists(folder: Path) -> dict[str, list[str]]:
+    """The lists of a folder, by split. Raises UserError where it holds none."""
+    files = {split: folder / f"{split}.txt" for split in SPLITS}
+    lists = {split: read_split(file) for split, file in files.items() if file.is_file()}
+    if not lists:
+        raise UserError(f"{folder}: no train.txt, val.txt or test.txt; give the folder of such lists")
+    return lists
+
+
+def read_split(path: Path) -> list[str]:
+    """One clip id a line; empty lines and what follows a # do not count. Raises UserError for a missing file."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: no list of clips that can be read ({error})") from error
+    ids = (line.split("#")[0].strip() for line in lines)
+    return [id for id in ids if id]
+
+
+def check_lists(lists: dict[str, list[str]], folder: Path) -> dict[str, list[str]]:
+    """The lists as they are. Raises UserError for a clip in two of them, or a speaker both unseen and in train or val."""
+    place: dict[str, str] = {}
+    for split, ids in lists.items():
+        for id in ids:
+            if place.setdefault(id, split) != split:
+                raise UserError(
+                    f"{folder}: clip {id} is in both {place[id]}.txt and {split}.txt; keep it in one"
+                )
+    seen = {speaker_of(id) for split in ("train", "val") for id in lists.get(split, [])}
+    both = sorted(seen & {speaker_of(id) for id in lists.get("unseen", [])})
+    if both:
+        raise UserError(f"{folder}: unseen.txt has speaker {both[0]}, who is in train.txt or val.txt too")
+    return lists

@@ -1,0 +1,106 @@
+"""One clip from file to arrays: frames, landmarks, aligned crops, sound (issue: the same steps for every corpus)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from data.store import ClipArrays
+from utils.audio import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME, WINDOW, HOP, mfcc
+from utils.decode import probe, read_audio, read_video
+from utils.errors import UserError
+from utils.faces import LONGEST_GAP, FaceDetector, crop_face, fill_gaps
+from utils.landmarks import apply_transform, crop_transforms
+
+LARGEST_ZOOM = 4.0  # a face that must be magnified more than this is too small to be of use
+
+
+@dataclass(frozen=True)
+class RawClip:
+    """Where one clip of a corpus lies, and what the corpus says about it."""
+
+    id: str
+    video: Path
+    source: str  # the video's path within the corpus
+    speaker: str = ""
+    transcript: str = ""
+    split: str = ""
+    sound: Path | None = None  # None: the video's own
+    landmarks: Path | None = None  # precomputed, (T, 68, 2) source pixels; None: dlib finds them
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Crop:
+    """How faces are cut out: side in pixels, smoothing of the alignment in frames, JPEG quality (101: PNG)."""
+
+    size: int = 128
+    smoothing: float = 2.0
+    quality: int = 95
+
+
+def read_clip(clip: RawClip, crop: Crop, detector: FaceDetector | None) -> ClipArrays:
+    """Decodes, finds the face, aligns and cuts it. detector: needed where the clip has no precomputed landmarks.
+
+    Raises UserError with the reason where the clip is damaged, has no sound, or its face is lost or too small.
+    """
+    frames = list(read_video(clip.video))
+    audio = _read_sound(clip, len(frames))
+    points = (
+        _precomputed(clip.landmarks, len(frames)) if clip.landmarks else detector.track(frames, LONGEST_GAP)
+    )
+    points = fill_gaps(points)
+    transforms = crop_transforms(points, crop.size, crop.smoothing)
+    zoom = float(np.hypot(transforms[:, 0, 0], transforms[:, 1, 0]).max())
+    if zoom > LARGEST_ZOOM * crop.size / 128:
+        raise UserError(f"the face is too small: it would be magnified {zoom:.1f} times")
+    return ClipArrays(
+        pictures=[
+            encode(crop_face(*pair, crop.size), crop.quality) for pair in zip(frames, transforms, strict=True)
+        ],
+        landmarks=apply_transform(transforms, points),
+        source_landmarks=points,
+        transforms=transforms,
+        audio=audio,
+        mfcc=mfcc(np.pad(audio, (0, WINDOW - HOP)))[: len(audio) // HOP],
+        speaker=clip.speaker,
+        transcript=clip.transcript,
+        source=clip.source,
+        source_size=(frames[0].shape[1], frames[0].shape[0]),
+        split=clip.split,
+        metadata=clip.metadata,
+    )
+
+
+def _read_sound(clip: RawClip, frames: int) -> np.ndarray:
+    """(640 frames,): exactly as long as the pictures, silence added or the end cut off"""
+    sound, start = (clip.sound, None) if clip.sound else (clip.video, probe(clip.video).video_start)
+    audio = read_audio(sound, SAMPLE_RATE, start)[: frames * SAMPLES_PER_FRAME]
+    missing = frames * SAMPLES_PER_FRAME - len(audio)
+    if missing > frames * SAMPLES_PER_FRAME / 2:
+        raise UserError(
+            f"its sound lasts {len(audio) / SAMPLE_RATE:.2f} s, its pictures {frames / FPS:.2f} s"
+        )
+    return np.pad(audio, (0, missing))
+
+
+def _precomputed(path: Path, frames: int) -> np.ndarray:
+    """(T, 68, 2) out of a .npy file; NaN rows stand for frames without a face"""
+    try:
+        points = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(f"{path}: no landmarks can be read ({error})") from error
+    if points.shape != (frames, 68, 2) or not np.issubdtype(points.dtype, np.number):
+        raise UserError(f"{path}: holds {points.dtype} {points.shape}, not ({frames}, 68, 2) numbers")
+    return points.astype(np.float32)
+
+
+def encode(picture: np.ndarray, quality: int) -> bytes:
+    """picture (H, W, 3) uint8 RGB -> JPEG bytes without colour subsampling, or PNG for a quality above 100"""
+    import cv2
+
+    full_colour = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    options = (".jpg", [cv2.IMWRITE_JPEG_QUALITY, quality, *full_colour]) if quality <= 100 else (".png", [])
+    return cv2.imencode(options[0], cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), options[1])[1].tobytes()

@@ -1,0 +1,123 @@
+"""The landmark basis of AT-net: principal components of how faces move (Section 3.1), fit on the training split only.
+
+    python -m preprocess.pca STORE [PCA.npz] --dataset grid --splits DIR [--components 6]
+
+What is analysed is motion, not faces: each clip's landmarks, steadied on nose and eye corners, minus the speaker's own
+rest shape. The file holds mean (136,), components (136, K), eigenvalues (K,), explained_variance (K,) as shares of the
+whole, rest_shape (136,), rest_opening, space and clips (how many). Beside it, PCA.png shows what each component does.
+"""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from data.speech import clip_motion
+from data.splits import clip_ids
+from data.store import ClipStore
+from utils.errors import UserError, run
+from utils.files import replacing
+from utils.images import draw_landmarks, grid, write_image
+from utils.landmarks import LandmarkBasis, default_basis_path, denormalise, mouth_opening
+
+DEVIATIONS = (-2, -1, 0, 1, 2)  # columns of the picture
+TILE = 192  # pixels
+
+
+def parse_args(argv: list[str] | None = None) -> Namespace:
+    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
+    parser.add_argument("store", type=Path, help="clip store")
+    parser.add_argument(
+        "pca", type=Path, nargs="?", help="file to write (default: the store's name with _pca.npz)"
+    )
+    parser.add_argument(
+        "--dataset", choices=("grid", "lrw"), default="grid", help="whose splits (default grid)"
+    )
+    parser.add_argument(
+        "--splits", type=Path, metavar="DIR", help="folder with train.txt, instead of the corpus' own"
+    )
+    parser.add_argument(
+        "--components", type=int, default=6, help="how many to keep (default 6, as in the paper)"
+    )
+    return parser.parse_args(argv)
+
+
+def fit(
+    store: ClipStore, ids: Sequence[str], components: int
+) -> tuple[LandmarkBasis, np.ndarray, np.ndarray]:
+    """The clips' motion -> basis, explained variance (K,) as shares of the whole, the mean rest shape (136,)
+
+    The eigenvectors are of the covariance over all frames, which is summed up clip by clip.
+    """
+    count, total, products, rests = 0, np.zeros(136), np.zeros((136, 136)), []
+    for id in tqdm(ids, "motion", unit="clip"):
+        moved, rest = clip_motion(store[id], store.size)
+        moved = moved.astype(np.float64)
+        count, total, products = count + len(moved), total + moved.sum(0), products + moved.T @ moved
+        rests.append(rest)
+    if count <= components:
+        raise UserError(f"{store.path}: {count} frames are too few for {components} components")
+    mean, rest = total / count, np.mean(rests, axis=0)
+    variances, vectors = np.linalg.eigh(products / count - np.outer(mean, mean))
+    variances, vectors = np.maximum(variances[::-1], 0), vectors[:, ::-1]
+    kept = vectors[:, :components] * _signs(vectors[:, :components])
+    opening = float(np.median([mouth_opening(rest.reshape(68, 2)) for rest in rests]))
+    arrays = (array.astype(np.float32) for array in (mean, kept, variances[:components]))
+    return LandmarkBasis(*arrays, "motion", opening), variances[:components] / variances.sum(), rest
+
+
+def _signs(vectors: np.ndarray) -> np.ndarray:
+    """vectors (136, K) -> (K,): +1 or -1, so that each opens the mouth in its positive direction (a sign is free)"""
+    inner = vectors.T.reshape(-1, 68, 2)[..., 1]
+    opening = inner[:, [65, 66, 67]].sum(1) - inner[:, [61, 62, 63]].sum(1)
+    return np.where(opening < 0, -1.0, 1.0)
+
+
+def draw(basis: LandmarkBasis, shares: np.ndarray, rest: np.ndarray) -> np.ndarray:
+    """One row for each component: the mean face with the component at -2 to +2 standard deviations"""
+    tiles, captions = [], []
+    for k, (value, share) in enumerate(zip(basis.eigenvalues, shares, strict=True)):
+        for deviation in DEVIATIONS:
+            shape = rest + basis.mean + deviation * np.sqrt(value) * basis.components[:, k]
+            tiles.append(draw_landmarks(TILE, denormalise(shape, TILE)))
+            captions.append(f"{k + 1} ({share:.0%})  {deviation:+d} sigma")
+    return grid(tiles, len(DEVIATIONS), captions)
+
+
+def save(path: Path, basis: LandmarkBasis, shares: np.ndarray, rest: np.ndarray, clips: int) -> None:
+    arrays = dict(
+        mean=basis.mean, components=basis.components, eigenvalues=basis.eigenvalues, space=basis.space
+    )
+    notes = dict(rest_opening=basis.rest_opening, rest_shape=rest, explained_variance=shares, clips=clips)
+    with replacing(path) as part:
+        np.savez(part, **arrays, **notes)
+
+
+def main(args: Namespace) -> None:
+    if not 1 <= args.components <= 136:
+        raise UserError(f"--components {args.components}: give a number from 1 to 136")
+    store = ClipStore(args.store)
+    path = args.pca or default_basis_path(args.store)
+    if path.suffix != ".npz":
+        raise UserError(f"{path}: the basis is a .npz file; give a name that ends so")
+    ids = clip_ids(store, args.dataset, "train", args.splits)
+    basis, shares, rest = fit(store, ids, args.components)
+    save(path, basis, shares, rest, len(ids))
+    write_image(path.with_suffix(".png"), draw(basis, shares, rest))
+    for k, share in enumerate(shares):
+        sigma = np.sqrt(basis.eigenvalues[k])
+        print(
+            f"component {k + 1}: {share:6.1%} of the variance, {shares[: k + 1].sum():6.1%} so far, sigma {sigma:.4f}"
+        )
+    print(
+        f"{path}: {args.components} components of the motion in {len(ids)} clips; look at {path.with_suffix('.png')}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(run(main, parse_args))

@@ -1,0 +1,187 @@
+"""Reads video and sound from any file that FFmpeg knows, through PyAV: no temporary files, one streaming pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from utils.audio import FPS, SAMPLE_RATE
+from utils.errors import UserError
+
+LONGEST_PAUSE = 5.0  # seconds between two frames of a video beyond which its timestamps are taken to be wrong
+
+
+@dataclass
+class Media:
+    """What a file says about itself. Times in seconds on the file's own clock; zeros where there is no video."""
+
+    has_video: bool
+    has_audio: bool
+    width: int = 0
+    height: int = 0
+    fps: float = 0.0
+    video_start: float = 0.0
+
+
+def probe(path: Path) -> Media:
+    """Raises UserError where the file is missing, empty or in no format that FFmpeg reads."""
+    with _open(path) as container:
+        media = Media(bool(container.streams.video), bool(container.streams.audio))
+        if media.has_video:
+            stream = container.streams.video[0]
+            media.width, media.height = stream.codec_context.width, stream.codec_context.height
+            media.fps = float(stream.average_rate or 0)
+            media.video_start = float((stream.start_time or 0) * stream.time_base)
+        return media
+
+
+def read_video(path: Path, fps: int = FPS) -> Iterator[np.ndarray]:
+    """Frames (H, W, 3), uint8 RGB, upright, at `fps` by the file's timestamps (each output takes the nearest frame).
+
+    Raises UserError, naming the frame, where one is damaged, and where the file has no video at all.
+    """
+    container = _open(path, "video")
+    return _nearest_frames(_timed_frames(path, container), fps)
+
+
+def read_audio(path: Path, sample_rate: int = SAMPLE_RATE, start: float | None = None) -> np.ndarray:
+    """The whole sound as (N,), float32 mono in [-1, 1].
+
+    start: where on the file's clock, in seconds, sample 0 shall lie (silence is added, or sound cut); None: at the
+    first sample. Raises UserError as `stream_audio` does.
+    """
+    return np.concatenate(list(stream_audio(path, sample_rate, start=start)))
+
+
+def stream_audio(
+    path: Path, sample_rate: int = SAMPLE_RATE, block: int = SAMPLE_RATE, start: float | None = None
+) -> Iterator[np.ndarray]:
+    """The sound in pieces of `block` samples, the last one shorter, float32 mono; memory does not grow with length.
+
+    Raises UserError at once where the file is missing, unreadable or has no sound stream, and later where that stream
+    turns out to hold no samples.
+    """
+    container = _open(path, "audio")
+    return _blocks(path, _mono_pieces(path, container, sample_rate, start), block)
+
+
+def _open(path: Path, kind: str | None = None):
+    """An open PyAV container. kind: "video" or "audio" where the file must have such a stream."""
+    import av
+
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: no such file")
+    if path.stat().st_size == 0:
+        raise UserError(f"{path}: the file is empty")
+    try:
+        container = av.open(str(path))
+    except (OSError, ValueError, IndexError) as error:  # PyAV's own errors derive from these
+        raise UserError(f"{path}: neither video nor sound that FFmpeg can read ({_reason(error)})") from error
+    if kind and not getattr(container.streams, kind):
+        container.close()
+        raise UserError(f"{path}: has no {'sound' if kind == 'audio' else 'video'}")
+    return container
+
+
+def _timed_frames(path: Path, container) -> Iterator[tuple[float, float, np.ndarray]]:
+    """(time, duration, picture) of each frame, times in seconds from the first frame."""
+    stream = container.streams.video[0]
+    stream.codec_context.thread_count = 1
+    duration = float(1 / (stream.average_rate or Fraction(FPS)))
+    origin, time, number = None, -duration, 0
+    with container:
+        for frame in _decode(path, container, stream):
+            if frame.is_corrupt:
+                raise UserError(f"{path}: frame {number} is damaged; replace the file or leave it out")
+            moment = frame.pts * float(frame.time_base) if frame.pts is not None else None
+            origin = moment if origin is None else origin
+            before, time = (
+                time,
+                moment - origin if moment is not None and origin is not None else time + duration,
+            )
+            if not -LONGEST_PAUSE < time - before < LONGEST_PAUSE:
+                raise UserError(f"{path}: the timestamps jump by {time - before:.1f} s at frame {number}")
+            yield time, duration, _upright(frame)
+            number += 1
+    if number == 0:
+        raise UserError(f"{path}: no frame of its video can be read")
+
+
+def _decode(path: Path, container, stream) -> Iterator:
+    """The frames of a stream; for sound, damaged packets are left out, as players do."""
+    for packet in container.demux(stream):
+        try:
+            yield from packet.decode()
+        except (OSError, ValueError) as error:
+            if stream.type == "video":
+                raise UserError(f"{path}: its video is damaged ({_reason(error)})") from error
+
+
+def _upright(frame) -> np.ndarray:
+    """The picture as it is meant to be seen: telephones store theirs turned, with a note by how much."""
+    turns = round(getattr(frame, "rotation", 0) / 90) % 4
+    return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), turns))
+
+
+def _nearest_frames(frames: Iterable[tuple[float, float, np.ndarray]], fps: int) -> Iterator[np.ndarray]:
+    """Output frame k is the input frame nearest to k / fps."""
+    count, last = 0, None
+    for time, duration, picture in frames:
+        while last is not None and count / fps < (last[0] + time) / 2:
+            yield last[2]
+            count += 1
+        last = time, duration, picture
+    while last is not None and (count == 0 or count / fps < last[0] + last[1] / 2):
+        yield last[2]
+        count += 1
+
+
+def _mono_pieces(path: Path, container, sample_rate: int, start: float | None) -> Iterator[np.ndarray]:
+    """Pieces (n,) of any length at `sample_rate`, the mean of the channels, from `start` on."""
+    from av import AudioResampler
+
+    resampler = AudioResampler(format="fltp", rate=sample_rate)
+    stream, cut = container.streams.audio[0], None
+    with container:
+        for frame in _decode(path, container, stream):
+            if cut is None:
+                begin = float(frame.pts * frame.time_base) if frame.pts is not None else 0.0
+                cut = 0 if start is None else round((start - begin) * sample_rate)
+                if cut < 0:
+                    yield np.zeros(-cut, np.float32)
+            for piece in _resample(path, resampler, frame):
+                yield piece[max(cut, 0) :]
+                cut -= min(max(cut, 0), len(piece))
+        if cut is not None:
+            for piece in _resample(path, resampler, None):
+                yield piece[max(cut, 0) :]
+
+
+def _resample(path: Path, resampler, frame) -> list[np.ndarray]:
+    try:
+        return [piece.to_ndarray().mean(axis=0, dtype=np.float32) for piece in resampler.resample(frame)]
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: its sound changes format midway; convert it to WAV first") from error
+
+
+def _blocks(path: Path, pieces: Iterable[np.ndarray], block: int) -> Iterator[np.ndarray]:
+    """The same samples in pieces of equal length."""
+    buffer, empty = np.zeros(0, np.float32), True
+    for piece in pieces:
+        buffer = np.concatenate([buffer, piece])
+        while len(buffer) >= block:
+            yield np.clip(buffer[:block], -1, 1)
+            buffer, empty = buffer[block:], False
+    if len(buffer):
+        yield np.clip(buffer, -1, 1)
+    elif empty:
+        raise UserError(f"{path}: its sound is empty")
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
