@@ -90,7 +90,7 @@ def read_split(path: Path) -> list[str]:
 
 
 def check_lists(lists: dict[str, list[str]], folder: Path) -> dict[str, list[str]]:
-    """The lists as they are. Raises UserError for a clip in two of them, or a speaker both unseen and in train or val."""
+    """The lists as they are. Raises UserError for a clip in two of them, or an unseen speaker in train or val."""
     place: dict[str, str] = {}
     for split, ids in lists.items():
         for id in ids:

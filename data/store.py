@@ -10,17 +10,14 @@
       attributes        speaker, transcript, source (file, relative to the raw corpus), source_size (width, height),
                         split (train, val, test or empty), metadata (JSON)
 
-While a store is being made, each clip is a small file of the same layout (without an index) in STORE.h5.parts/, so
-that processes and machines can write at the same time and a killed run loses only the clips in work.
+`data.store_writer` makes such files.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import h5py
@@ -31,26 +28,6 @@ from torch import Tensor
 from utils.errors import UserError
 
 FORMAT, VERSION = "talking-face clip store", 1
-ARRAYS = ("frames", "frame_ends", "landmarks", "source_landmarks", "transforms", "audio", "mfcc")
-NOTES = ("speaker", "transcript", "source", "source_size", "split", "metadata")
-
-
-@dataclass
-class ClipArrays:
-    """One clip on its way into a store; arrays as in the layout above, `pictures` encoded one by one."""
-
-    pictures: list[bytes]
-    landmarks: np.ndarray
-    source_landmarks: np.ndarray
-    transforms: np.ndarray
-    audio: np.ndarray
-    mfcc: np.ndarray
-    speaker: str = ""
-    transcript: str = ""
-    source: str = ""
-    source_size: tuple[int, int] = (0, 0)
-    split: str = ""
-    metadata: dict[str, str] = field(default_factory=dict)
 
 
 class Clip:
@@ -178,6 +155,10 @@ class ClipStore:
                 raise UserError(
                     f"{path}: its crops are {attributes['size']} pixels, the other files' {self.size}"
                 )
+            if "index" not in file:
+                raise UserError(
+                    f"{path}: the clip store is not complete; run its preprocessing command again"
+                )
             ids, splits = (file[f"index/{name}"].asstr()[()] for name in ("ids", "splits"))
             self._places.update(dict.fromkeys(ids, path))
             self.splits.update(zip(ids, splits, strict=True))
@@ -243,125 +224,3 @@ def read_attributes(file: h5py.File) -> dict:
     numbers = {name: int(file.attrs[name]) for name in ("fps", "sample_rate", "size")}
     notes = {name: json.loads(file.attrs[name]) for name in ("parameters", "versions")}
     return {**numbers, "template": file.attrs["template"], **notes}
-
-
-class StoreWriter:
-    """Writes a store clip by clip; see the module's docstring for how several processes share the work.
-
-    >>> writer = StoreWriter(Path("grid.h5"), attributes)
-    >>> writer.add("s1/bbaf2n", arrays)
-    >>> writer.pack()
-
-    attributes: as `read_attributes` returns them. Raises UserError where a store is there already that was made with
-    other parameters, is not a store, or is damaged.
-    """
-
-    def __init__(self, path: Path, attributes: dict) -> None:
-        self.path = path
-        self.parts = path.with_name(path.name + ".parts")
-        self.attributes = attributes
-        existing = [file for file in (path, next(self._part_files(), None)) if file and file.exists()]
-        for file in existing:
-            with open_store(file) as store:
-                self._check(read_attributes(store)["parameters"])
-
-    def _check(self, parameters: dict) -> None:
-        for name, value in self.attributes["parameters"].items():
-            if parameters.get(name) != value:
-                raise UserError(
-                    f"{self.path}: was begun with {name} = {parameters.get(name)}, not {value}; "
-                    f"give another name, or remove it and {self.parts.name}"
-                )
-
-    def _part_files(self) -> Iterator[Path]:
-        return (file for file in self.parts.rglob("*.h5") if not file.name.startswith("."))
-
-    def _part(self, id: str) -> Path:
-        return self.parts / f"{id}.h5"
-
-    def finished(self) -> set[str]:
-        """The ids of clips that are written already, packed or not"""
-        done = {file.relative_to(self.parts).with_suffix("").as_posix() for file in self._part_files()}
-        if self.path.exists():
-            with open_store(self.path) as store:
-                done |= set(store["index/ids"].asstr()[()])
-        return done
-
-    def add(self, id: str, clip: ClipArrays) -> None:
-        """Writes one clip, whole or not at all."""
-        target = self._part(id)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(f".{target.name}.part{os.getpid()}")
-        try:
-            with h5py.File(partial, "w") as file:
-                write_attributes(file, self.attributes)
-                write_clip(file.require_group("clips").create_group(id), clip)
-            os.replace(partial, target)
-        finally:
-            partial.unlink(missing_ok=True)
-
-    def pack(self) -> int:
-        """Gathers all clips into the one file, replaces it in one go, removes the parts; -> how many clips it holds.
-
-        Raises UserError where a part turns out to be damaged (after removing it).
-        """
-        parts = {file.relative_to(self.parts).with_suffix("").as_posix(): file for file in self._part_files()}
-        if not parts:
-            return len(self.finished())
-        partial = self.path.with_name(f".{self.path.name}.part{os.getpid()}")
-        try:
-            with h5py.File(partial, "w") as target:
-                write_attributes(target, self.attributes)
-                if self.path.exists():
-                    with open_store(self.path) as old:
-                        old.copy("clips", target)
-                for id, part in parts.items():
-                    self._copy_part(id, part, target.require_group("clips"))
-                count = write_index(target)
-            os.replace(partial, self.path)
-        finally:
-            partial.unlink(missing_ok=True)
-        shutil.rmtree(self.parts)
-        return count
-
-    def _copy_part(self, id: str, part: Path, clips: h5py.Group) -> None:
-        if id in clips:
-            return
-        try:
-            with open_store(part) as source:
-                parent, name = os.path.split(id)
-                source.copy(f"clips/{id}", clips.require_group(parent) if parent else clips, name)
-        except (UserError, OSError, KeyError) as error:
-            part.unlink(missing_ok=True)
-            raise UserError(f"{part}: was damaged and is removed; run the same command again") from error
-
-
-def write_attributes(file: h5py.File, attributes: dict) -> None:
-    file.attrs["format"], file.attrs["version"] = FORMAT, VERSION
-    for name, value in attributes.items():
-        file.attrs[name] = json.dumps(value, sort_keys=True) if isinstance(value, dict) else value
-
-
-def write_clip(group: h5py.Group, clip: ClipArrays) -> None:
-    group["frames"] = np.frombuffer(b"".join(clip.pictures), np.uint8)
-    group["frame_ends"] = np.cumsum([len(picture) for picture in clip.pictures], dtype=np.int64)
-    for name in ("landmarks", "source_landmarks", "transforms", "mfcc"):
-        group[name] = np.asarray(getattr(clip, name), np.float32)
-    group["audio"] = np.clip(np.round(clip.audio * 32768), -32768, 32767).astype(np.int16)
-    for name in NOTES:
-        value = getattr(clip, name)
-        group.attrs[name] = json.dumps(value) if name == "metadata" else value
-
-
-def write_index(file: h5py.File) -> int:
-    """Lists the clips of a store, so that opening it need not visit them all; -> their number."""
-    ids: list[str] = []
-    file["clips"].visititems(
-        lambda name, item: ids.append(name) if isinstance(item, h5py.Group) and "frame_ends" in item else None
-    )
-    ids.sort()
-    text = h5py.string_dtype()
-    file.create_dataset("index/ids", data=ids, dtype=text)
-    file.create_dataset("index/splits", data=[file["clips"][id].attrs["split"] for id in ids], dtype=text)
-    file["index/lengths"] = np.array([len(file["clips"][id]["frame_ends"]) for id in ids], np.int64)
-    return len(ids)

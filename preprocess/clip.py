@@ -1,4 +1,4 @@
-"""One clip from file to arrays: frames, landmarks, aligned crops, sound (issue: the same steps for every corpus)."""
+"""One clip from file to arrays: frames, landmarks, aligned crops, sound."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from data.store import ClipArrays
-from utils.audio import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME, WINDOW, HOP, mfcc
-from utils.decode import probe, read_audio, read_video
+from data.store_writer import ClipArrays
+from utils.audio import FPS, HOP, SAMPLE_RATE, SAMPLES_PER_FRAME, WINDOW, mfcc
+from utils.decode import read_audio, read_video, video_start
 from utils.errors import UserError
 from utils.faces import LONGEST_GAP, FaceDetector, crop_face, fill_gaps
 from utils.landmarks import apply_transform, crop_transforms
@@ -76,7 +76,7 @@ def read_clip(clip: RawClip, crop: Crop, detector: FaceDetector | None) -> ClipA
 
 def _read_sound(clip: RawClip, frames: int) -> np.ndarray:
     """(640 frames,): exactly as long as the pictures, silence added or the end cut off"""
-    sound, start = (clip.sound, None) if clip.sound else (clip.video, probe(clip.video).video_start)
+    sound, start = (clip.sound, None) if clip.sound else (clip.video, video_start(clip.video))
     audio = read_audio(sound, SAMPLE_RATE, start)[: frames * SAMPLES_PER_FRAME]
     missing = frames * SAMPLES_PER_FRAME - len(audio)
     if missing > frames * SAMPLES_PER_FRAME / 2:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 
 from data.store import Clip, ClipStore
+from utils.images import grid, write_image
 from utils.landmarks import mouth_opening
 
 CLIPS, COLUMNS = 24, 6
@@ -16,18 +16,11 @@ TILE = 192  # pixels
 
 def draw_contact_sheet(store: ClipStore, path: Path) -> None:
     """Writes a PNG: up to 24 clips spread over the store, each with its frames of the most closed and open mouth."""
-    import cv2
-
     chosen = sorted(
         {store.ids[i] for i in np.linspace(0, len(store) - 1, CLIPS).astype(int)} | _one_each(store)
     )
-    tiles = [_tile(store[id]) for id in chosen[: 2 * CLIPS]]
-    tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % min(COLUMNS, len(tiles)))
-    columns = min(COLUMNS, len(tiles))
-    sheet = np.concatenate([np.concatenate(tiles[i : i + columns], 1) for i in range(0, len(tiles), columns)])
-    partial = path.with_name(f".{path.stem}.part.png")
-    cv2.imwrite(str(partial), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
-    os.replace(partial, path)
+    tiles = [_tile(store[id]) for id in chosen]
+    write_image(path, grid(tiles, min(COLUMNS, len(tiles))))
 
 
 def _one_each(store: ClipStore) -> set[str]:

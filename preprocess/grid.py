@@ -18,26 +18,10 @@ from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from pathlib import Path
 
 from preprocess.clip import RawClip
-from preprocess.ranks import Ranks
-from preprocess.run import add_arguments, build, choose
+from preprocess.run import add_arguments, check_arguments, make_store
 from utils.errors import UserError, run
 
-VIDEOS = {
-    ".mpg",
-    ".mpeg",
-    ".mp4",
-    ".m4v",
-    ".mov",
-    ".avi",
-    ".mkv",
-    ".webm",
-    ".mts",
-    ".ts",
-    ".flv",
-    ".wmv",
-    ".vob",
-    ".ogv",
-}
+VIDEOS = set(".mpg .mpeg .mp4 .m4v .mov .avi .mkv .webm .mts .ts .flv .wmv .vob .ogv".split())
 SPEAKER = re.compile(r"s\d+")
 SILENCE = {"sil", "sp"}
 
@@ -91,28 +75,22 @@ def describe(video: Path, raw: Path) -> RawClip:
 
 def read_transcript(video: Path, *homes: Path) -> str:
     """The words of the clip's .align file ("start end word" lines), nothing where there is none"""
-    folders = [
-        video.parent,
-        *(folder for home in (video.parent, *homes) for folder in (home / "align", home)),
-    ]
-    for folder in folders:
-        file = folder / f"{video.stem}.align"
-        if file.is_file():
-            words = [
-                line.split()[2]
-                for line in file.read_text(errors="replace").splitlines()
-                if len(line.split()) == 3
-            ]
-            return " ".join(word for word in words if word not in SILENCE)
-    return ""
+    folders = [place for home in (video.parent, *homes) for place in (home / "align", home)]
+    file = next(
+        (folder / f"{video.stem}.align" for folder in folders if (folder / f"{video.stem}.align").is_file()),
+        None,
+    )
+    if file is None:
+        return ""
+    fields = [line.split() for line in file.read_text(errors="replace").splitlines()]
+    return " ".join(line[2] for line in fields if len(line) == 3 and line[2] not in SILENCE)
 
 
 def main(args: Namespace) -> None:
-    clips = choose(find_clips(args.raw), args)
-    with Ranks() as ranks:
-        tally = build(clips, args.store, args, ranks)
-    if ranks.rank == 0:
-        print(f"{args.store}: {tally}")
+    check_arguments(args)
+    if args.store.suffix not in (".h5", ".hdf5"):
+        raise UserError(f"{args.store}: the store is one .h5 file; give a name that ends so")
+    make_store(args.store, [(args.store, find_clips(args.raw))], args)
 
 
 if __name__ == "__main__":

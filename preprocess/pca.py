@@ -110,13 +110,11 @@ def main(args: Namespace) -> None:
     save(path, basis, shares, rest, len(ids))
     write_image(path.with_suffix(".png"), draw(basis, shares, rest))
     for k, share in enumerate(shares):
-        sigma = np.sqrt(basis.eigenvalues[k])
         print(
-            f"component {k + 1}: {share:6.1%} of the variance, {shares[: k + 1].sum():6.1%} so far, sigma {sigma:.4f}"
+            f"component {k + 1}: {share:.1%} of the variance, {shares[: k + 1].sum():.1%} with those before"
         )
-    print(
-        f"{path}: {args.components} components of the motion in {len(ids)} clips; look at {path.with_suffix('.png')}"
-    )
+    picture = path.with_suffix(".png")
+    print(f"{path}: {args.components} components of the motion in {len(ids)} clips; look at {picture}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The loop that GRID and LRW share: clips -> a store, with workers, ranks, resume, a list of skipped clips, a picture."""
+"""The loop that GRID and LRW share: workers, ranks, resume, the list of skipped clips, the picture to look at."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import csv
 import os
 import signal
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
@@ -17,13 +19,15 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from data.store import ClipStore, StoreWriter
+from data.store import ClipStore
+from data.store_writer import StoreWriter
 from preprocess.clip import Crop, RawClip, read_clip
 from preprocess.contact_sheet import draw_contact_sheet
 from preprocess.ranks import Ranks
 from utils.audio import FPS, SAMPLE_RATE
 from utils.errors import UserError
 from utils.faces import FaceDetector
+from utils.files import replacing
 from utils.landmarks import TEMPLATE
 
 PACKAGES = ("dlib-bin", "av", "opencv-python-headless", "numpy", "h5py")
@@ -31,98 +35,116 @@ PACKAGES = ("dlib-bin", "av", "opencv-python-headless", "numpy", "h5py")
 
 @dataclass
 class Tally:
-    """What became of the clips: how many the store holds, how many are new, and why some were skipped."""
+    """What became of the clips: how many the store holds, how many of them are new, why others were skipped."""
 
     stored: int = 0
     new: int = 0
     skipped: dict[str, str] = field(default_factory=dict)  # id -> reason
 
-    def __str__(self) -> str:
-        return f"{self.stored} clips in the store ({self.new} new), {len(self.skipped)} skipped"
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(self.stored + other.stored, self.new + other.new, self.skipped | other.skipped)
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """The options that every corpus has"""
-    parser.add_argument(
-        "--workers", type=int, default=os.cpu_count(), help="processes (default: one per core)"
-    )
+    parser.add_argument("--workers", type=int, help="processes (default: one per core)")
     parser.add_argument("--size", type=int, default=128, help="side of the crops in pixels (default 128)")
     parser.add_argument(
         "--smoothing", type=float, default=2.0, help="of the alignment, in frames (default 2)"
     )
-    parser.add_argument(
-        "--quality", type=int, default=95, help="of the JPEG frames (default 95; above 100: PNG)"
-    )
+    parser.add_argument("--quality", type=int, default=95, help="of the JPEG frames (default 95); 101: PNG")
     parser.add_argument(
         "--landmarks",
         type=Path,
         metavar="DIR",
-        help="precomputed DIR/CLIP.npy, (T, 68, 2) source pixels, for dlib's",
+        help="take DIR/CLIP.npy, (T, 68, 2) source pixels, instead of dlib",
     )
     parser.add_argument(
         "--ids", type=Path, metavar="TXT", help="only the clips that this file lists, one id a line"
     )
-    parser.add_argument("--limit", type=int, metavar="N", help="only the first N clips")
+    parser.add_argument("--limit", type=int, metavar="N", help="only the first N clips (of each word)")
+
+
+def check_arguments(args: Namespace) -> None:
+    """Raises UserError for options that make no sense."""
+    if not 16 <= args.size <= 1024:
+        raise UserError(f"--size {args.size}: give 16 to 1024 pixels")
+    if not 1 <= args.quality <= 101:
+        raise UserError(f"--quality {args.quality}: give 1 to 100, or 101 for PNG")
+    if args.ids and not args.ids.is_file():
+        raise UserError(f"{args.ids}: no such list of clips")
+    if args.landmarks and not args.landmarks.is_dir():
+        raise UserError(f"{args.landmarks}: no such folder of landmarks")
+
+
+def make_store(store: Path, shards: Iterable[tuple[Path, list[RawClip]]], args: Namespace) -> None:
+    """Makes or completes a store out of shards (file, clips), one after the other, and says what became of the clips.
+
+    Raises UserError where no clip can be used; a single one that cannot is skipped.
+    """
+    total = Tally()
+    with Ranks() as ranks, worker_pool(args.workers) as pool:
+        for path, clips in shards:
+            chosen = choose(clips, args)
+            if chosen:
+                total += make_shard(path, chosen, args, ranks, pool)
+        if ranks.rank > 0:
+            return
+        if not (total.stored or total.skipped):
+            raise UserError(f"{args.raw}: none of its clips is chosen; see --ids and --limit")
+        report(store, total)
 
 
 def choose(clips: list[RawClip], args: Namespace) -> list[RawClip]:
     """The clips that --ids and --limit leave, each with its --landmarks file"""
+    if args.landmarks:
+        names = Counter(Path(clip.id).name for clip in clips)
+        clips = [replace(clip, landmarks=_landmarks_file(args.landmarks, clip.id, names)) for clip in clips]
     if args.ids:
-        if not args.ids.is_file():
-            raise UserError(f"{args.ids}: no such list of clips")
         wanted = set(args.ids.read_text().split())
         clips = [clip for clip in clips if clip.id in wanted]
-    clips = clips[: args.limit]
-    if not clips:
-        raise UserError(f"{args.raw}: none of its clips is on the list; ids look like s1/bbaf2n")
-    return _with_landmarks(clips, args.landmarks) if args.landmarks else clips
+    return clips[: args.limit]
 
 
-def _with_landmarks(clips: list[RawClip], folder: Path) -> list[RawClip]:
-    """DIR/s1/bbaf2n.npy, or DIR/bbaf2n.npy where no two clips share that name"""
-    if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder of landmarks")
-    names = [Path(clip.id).name for clip in clips]
-    chosen = []
-    for clip, name in zip(clips, names, strict=True):
-        file, short = folder / f"{clip.id}.npy", folder / f"{name}.npy"
-        use_short = not file.exists() and short.exists() and names.count(name) == 1
-        chosen.append(replace(clip, landmarks=short if use_short else file))
-    return chosen
+def _landmarks_file(folder: Path, id: str, names: Counter) -> Path:
+    """DIR/s1/bbaf2n.npy, or DIR/bbaf2n.npy where only one clip has that name"""
+    name = Path(id).name
+    file, short = folder / f"{id}.npy", folder / f"{name}.npy"
+    return short if names[name] == 1 and short.exists() and not file.exists() else file
 
 
-def build(clips: list[RawClip], path: Path, args: Namespace, ranks: Ranks) -> Tally:
-    """Makes or completes the store at `path`. Raises UserError where that is impossible; single clips are skipped."""
+def make_shard(
+    path: Path, clips: list[RawClip], args: Namespace, ranks: Ranks, pool: Executor | None
+) -> Tally:
+    """Makes or completes one file of the store; rank 0 learns the whole tally."""
     crop = Crop(args.size, args.smoothing, args.quality)
     writer = StoreWriter(path, attributes(crop, args.landmarks is not None))
-    ids = {clip.id for clip in clips}
-    before = writer.finished()
-    mine = [clip for clip in clips[ranks.rank :: ranks.world] if clip.id not in before]
+    finished = writer.finished()
+    mine = [clip for clip in clips[ranks.rank :: ranks.world] if clip.id not in finished]
     tally = Tally()
-    results = convert_all(mine, writer, crop, args.workers)
-    for id, reason in tqdm(results, path.stem, len(mine), unit="clip", disable=ranks.rank > 0 or not mine):
-        tally.new += not reason
-        if reason:
-            tally.skipped[id] = reason
-    tallies = ranks.gather(tally)
-    tally = Tally(0, sum(t.new for t in tallies), {id: t.skipped[id] for t in tallies for id in t.skipped})
+    bar = tqdm(total=len(mine), desc=path.stem, unit="clip", disable=ranks.rank > 0 or not mine)
+    with bar:
+        for id, reason in convert_all(mine, writer, crop, pool):
+            tally += Tally(new=int(not reason), skipped={id: reason} if reason else {})
+            bar.set_postfix(skipped=len(tally.skipped), refresh=False)
+            bar.update()
+    tally = sum(ranks.gather(tally), Tally())
     if ranks.rank == 0:
-        missing = ids - writer.finished() - set(tally.skipped)
+        missing = {clip.id for clip in clips} - writer.finished() - set(tally.skipped)
         if missing:
             raise UserError(
-                f"{path}: {len(missing)} clips of other machines are not here; use a folder that all share"
+                f"{path}: {len(missing)} clips that other machines made are not here; share the folder"
             )
-        tally.stored = writer.pack() if len(ids) > len(tally.skipped) else 0
-        report(path, tally)
-    ranks.gather(None)
+        tally.stored = writer.pack()
+    ranks.gather(None)  # nobody goes on before the parts are packed
     return tally
 
 
 def attributes(crop: Crop, precomputed: bool) -> dict:
     """What the store says about how it was made"""
     parameters = {**asdict(crop), "landmarks": "precomputed" if precomputed else "dlib, 68 points"}
-    sizes = {"fps": FPS, "sample_rate": SAMPLE_RATE, "size": crop.size, "template": TEMPLATE}
-    return {**sizes, "parameters": parameters, "versions": {name: _version(name) for name in PACKAGES}}
+    facts = {"fps": FPS, "sample_rate": SAMPLE_RATE, "size": crop.size, "template": TEMPLATE}
+    return {**facts, "parameters": parameters, "versions": {name: _version(name) for name in PACKAGES}}
 
 
 def _version(package: str) -> str:
@@ -132,34 +154,56 @@ def _version(package: str) -> str:
         return "unknown"
 
 
-def convert_all(
-    clips: list[RawClip], writer: StoreWriter, crop: Crop, workers: int
-) -> Iterator[tuple[str, str]]:
-    """(id, reason why it was skipped, or nothing) of each clip, as they are done"""
-    if workers <= 1 or len(clips) <= 1:
-        yield from (convert(clip, writer, crop) for clip in clips)
+@contextmanager
+def worker_pool(workers: int | None) -> Iterator[Executor | None]:
+    """Worker processes, None for one; by default as many as this machine has cores for each of its ranks."""
+    workers = workers or max(1, (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
+    if workers == 1:
+        yield None
         return
-    os.environ["OMP_NUM_THREADS"] = "1"  # for the workers: one process per core is all there is to gain
-    pool = ProcessPoolExecutor(min(workers, len(clips)), get_context("spawn"), initializer=_start_worker)
+    os.environ["OMP_NUM_THREADS"] = "1"  # for the workers: there is one to a core
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_start_worker)
     try:
-        jobs = [pool.submit(convert, clip, writer, crop) for clip in clips]
-        for job in as_completed(jobs):
-            jobs[jobs.index(job)] = None
-            yield job.result()
-    except BrokenProcessPool as error:
-        raise UserError(
-            "a worker died (out of memory?); run the same command again, with fewer --workers"
-        ) from error
+        yield pool
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        pool.shutdown(cancel_futures=True)
 
 
 def _start_worker() -> None:
-    """Ctrl-C reaches the first process, which lets the workers finish the clip in work."""
+    """Ctrl-C is for the first process, which lets its workers finish the clips in work."""
     import cv2
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(1)
+
+
+def convert_all(
+    clips: list[RawClip], writer: StoreWriter, crop: Crop, pool: Executor | None
+) -> Iterator[tuple[str, str]]:
+    """(id, reason why it was skipped, or nothing) of each clip, as they are done"""
+    if pool is None:
+        yield from (convert(clip, writer, crop) for clip in clips)
+        return
+    try:
+        jobs = [pool.submit(convert, clip, writer, crop) for clip in clips]
+        yield from (job.result() for job in as_completed(jobs))
+    except BrokenProcessPool as error:
+        raise UserError(
+            "a worker died (out of memory?); run the same command again, with fewer --workers"
+        ) from error
+
+
+def convert(clip: RawClip, writer: StoreWriter, crop: Crop) -> tuple[str, str]:
+    """Writes one clip -> (id, reason why it was skipped, or nothing)"""
+    detector = None if clip.landmarks else _detector()
+    try:
+        arrays = read_clip(clip, crop, detector)
+    except UserError as error:
+        return clip.id, str(error)
+    except Exception as error:  # whatever a strange file does to the decoder: the other clips must not suffer
+        return clip.id, f"{type(error).__name__}: {error}"
+    writer.add(clip.id, arrays)
+    return clip.id, ""
 
 
 @lru_cache(maxsize=1)
@@ -167,21 +211,25 @@ def _detector() -> FaceDetector:
     return FaceDetector()
 
 
-def convert(clip: RawClip, writer: StoreWriter, crop: Crop) -> tuple[str, str]:
-    """One clip into the store -> (id, reason why it was skipped, or nothing)"""
-    try:
-        writer.add(clip.id, read_clip(clip, crop, None if clip.landmarks else _detector()))
-    except UserError as error:
-        return clip.id, str(error)
-    return clip.id, ""
-
-
-def report(path: Path, tally: Tally) -> None:
-    """Writes the list of skipped clips and the contact sheet beside the store."""
-    listing = path.with_name(f"{path.stem}_skipped.csv")
+def report(store: Path, tally: Tally) -> None:
+    """Writes the list of skipped clips and the contact sheet, prints the count. Raises UserError for an empty store."""
+    listing, sheet = beside(store, "skipped.csv"), beside(store, "contact.png")
     listing.unlink(missing_ok=True)
     if tally.skipped:
-        with listing.open("w", newline="") as file:
+        with replacing(listing) as part, part.open("w", newline="") as file:
             csv.writer(file).writerows([("clip", "reason"), *sorted(tally.skipped.items())])
-    if tally.stored:
-        draw_contact_sheet(ClipStore(path), path.with_name(f"{path.stem}_contact.png"))
+    if not tally.stored:
+        reason = next(iter(tally.skipped.values()))
+        raise UserError(
+            f"{store}: all {len(tally.skipped)} clips were skipped, see {listing}; the first: {reason}"
+        )
+    draw_contact_sheet(ClipStore(store), sheet)
+    why = f" (reasons in {listing})" if tally.skipped else ""
+    print(
+        f"{store}: {tally.stored} clips, {tally.new} of them new; {len(tally.skipped)} skipped{why}; look at {sheet}"
+    )
+
+
+def beside(store: Path, name: str) -> Path:
+    """grid.h5 -> grid_NAME; a folder -> NAME inside"""
+    return store / name if store.is_dir() else store.with_name(f"{store.stem}_{name}")

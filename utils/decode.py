@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,28 +14,11 @@ from utils.errors import UserError
 LONGEST_PAUSE = 5.0  # seconds between two frames of a video beyond which its timestamps are taken to be wrong
 
 
-@dataclass
-class Media:
-    """What a file says about itself. Times in seconds on the file's own clock; zeros where there is no video."""
-
-    has_video: bool
-    has_audio: bool
-    width: int = 0
-    height: int = 0
-    fps: float = 0.0
-    video_start: float = 0.0
-
-
-def probe(path: Path) -> Media:
-    """Raises UserError where the file is missing, empty or in no format that FFmpeg reads."""
-    with _open(path) as container:
-        media = Media(bool(container.streams.video), bool(container.streams.audio))
-        if media.has_video:
-            stream = container.streams.video[0]
-            media.width, media.height = stream.codec_context.width, stream.codec_context.height
-            media.fps = float(stream.average_rate or 0)
-            media.video_start = float((stream.start_time or 0) * stream.time_base)
-        return media
+def video_start(path: Path) -> float:
+    """When the first frame is shown, in seconds on the file's own clock. Raises UserError as `read_video` does."""
+    with _open(path, "video") as container:
+        stream = container.streams.video[0]
+        return float((stream.start_time or 0) * stream.time_base)
 
 
 def read_video(path: Path, fps: int = FPS) -> Iterator[np.ndarray]:
