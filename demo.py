@@ -1,0 +1,222 @@
+"""One photo and one recording in, a talking face out.
+
+    python demo.py                                            the default photo and speech -> results/demo.mp4
+    python demo.py -p PHOTO -i AUDIO -sample_dir DIR -s NAME  any image, any audio or video file -> DIR/NAME.mp4
+    python demo.py --panel --paste_back --save_landmarks      more views of the same face, beside NAME.mp4
+
+The video is as long as the sound; memory does not grow with it. Flags take one dash or two.
+"""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from itertools import chain
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from models import ATNet, ATNetSingle, VGNet
+from utils.animate import Subject, audio_windows, frame_stream, landmark_stream, rechunk
+from utils.audio import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
+from utils.checkpoint import load_model
+from utils.cli import add_device_flags, add_flag, add_switch, parser, pick_device
+from utils.decode import stream_audio
+from utils.encode import VideoWriter
+from utils.errors import UserError, run
+from utils.faces import FaceDetector, crop_face
+from utils.files import replacing, writable_folder
+from utils.images import draw_landmarks, enlarge, grid, read_photo, to_network, to_uint8
+from utils.landmarks import LandmarkBasis, apply_transform, crop_transforms, to_crop_size
+from utils.original import OriginalSubject, original_transform
+from utils.portrait import PasteBack, find_face, fit_for_video
+
+ROOT = Path(__file__).parent
+SOUND_RATE = 48000  # of the video's sound track; the networks hear SAMPLE_RATE
+CHUNK = 16  # frames that the networks make at a time
+TILE = 256  # pixels of a panel's pictures
+
+
+class Face(NamedTuple):
+    """The photo's face: transform (2, 3) from photo to crop, crop (size, size, 3), landmarks (68, 2) in the crop."""
+
+    photo: np.ndarray
+    transform: np.ndarray
+    crop: np.ndarray
+    landmarks: np.ndarray
+    subject: Subject
+
+
+class Moment(NamedTuple):
+    """One frame of the result: landmarks (68, 2) in crop pixels and pictures (size, size, 3) uint8."""
+
+    landmarks: np.ndarray
+    frame: np.ndarray
+    attention: np.ndarray
+    motion: np.ndarray
+
+
+def parse_args(argv: list[str] | None = None) -> Namespace:
+    flags: ArgumentParser = parser(__doc__)
+    add_flag(flags, "person", "-p", type=Path, help="photo of a face (default: scikit-image's astronaut)")
+    add_flag(
+        flags, "in_file", "-i", type=Path, default=ROOT / "audio/speech.wav", help="any audio or video file"
+    )
+    add_flag(
+        flags,
+        "sample_dir",
+        type=Path,
+        default=Path("results"),
+        help="folder of the results (default results)",
+    )
+    add_flag(flags, "save_name", "-s", default="demo", help="name of the results (default demo)")
+    add_flag(
+        flags, "at_model", type=Path, default=ROOT / "weights/atnet.safetensors", help="AT-net's weights"
+    )
+    add_flag(
+        flags, "vg_model", type=Path, default=ROOT / "weights/vgnet.safetensors", help="VG-net's weights"
+    )
+    add_switch(
+        flags, "lstm", None, "insist on an AT-net with (or without) LSTM; the weights say which theirs is"
+    )
+    add_switch(flags, "panel", False, "also NAME_panel.mp4: landmarks, attention, motion, result")
+    add_switch(flags, "paste_back", False, "also NAME_full.mp4: the result in the whole photo")
+    add_switch(flags, "save_landmarks", False, "also NAME_landmarks.npy: (T, 68, 2), pixels of the crop")
+    add_device_flags(flags)
+    return flags.parse_args(argv)
+
+
+def main(args: Namespace) -> None:
+    if Path(args.save_name).name != args.save_name:
+        raise UserError(f"-s {args.save_name}: a name without folders; the folder goes to -sample_dir")
+    writable_folder(args.sample_dir)
+    sound = checked_sound(args.in_file)
+    photo = read_photo(args.person) if args.person else default_photo()
+    at_net, vg_net = load_networks(args)
+    face = find_subject(photo, str(args.person or "the default photo"), at_net, vg_net.config["size"])
+    moments = speak(at_net, vg_net, face, sound)
+    written = write_results(args, face, tqdm(moments, unit=" frames"))
+    print("\n".join(str(path) for path in written))
+
+
+def checked_sound(path: Path) -> Iterator[np.ndarray]:
+    """The sound for the networks in blocks (n,). Raises UserError where it is too short for a single frame."""
+    blocks = stream_audio(path)
+    first = next(blocks)
+    if len(first) < SAMPLES_PER_FRAME:
+        raise UserError(
+            f"{path}: its {1000 * len(first) / SAMPLE_RATE:.0f} ms of sound do not fill one video frame"
+        )
+    return chain([first], blocks)
+
+
+def default_photo() -> np.ndarray:
+    """NASA's portrait of the astronaut Eileen Collins, in the public domain, as scikit-image carries it."""
+    from skimage.data import astronaut
+
+    return astronaut()
+
+
+def load_networks(args: Namespace) -> tuple[ATNet | ATNetSingle, VGNet]:
+    device = pick_device(args.cuda, args.device_ids)
+    at_net = load_model(args.at_model, device, expect=(ATNet, ATNetSingle))
+    if args.lstm is not None and args.lstm != isinstance(at_net, ATNet):
+        kind = "has no LSTM" if args.lstm else "is the one with LSTM"
+        raise UserError(
+            f"{args.at_model}: this AT-net {kind}; leave -lstm out or give other weights to -at_model"
+        )
+    if not at_net.landmark_components.any():
+        raise UserError(
+            f"{args.at_model}: holds no landmark basis; convert the original's weights with --pca"
+        )
+    vg_net = load_model(args.vg_model, device, expect=VGNet)
+    return at_net, vg_net.to(memory_format=torch.channels_last)
+
+
+def find_subject(photo: np.ndarray, name: str, at_net: nn.Module, size: int) -> Face:
+    """The largest face of the photo, cropped as the networks know faces."""
+    try:
+        found, count = find_face(photo, FaceDetector())
+    except UserError as error:
+        raise UserError(f"{name}: {error}") from None
+    if count > 1:
+        print(f"{name}: {count} faces, taking the largest", file=sys.stderr)
+    basis = LandmarkBasis.of(at_net)
+    original = basis.space == "original"
+    transform = original_transform(found, size) if original else crop_transforms(found[None], size)[0]
+    landmarks = apply_transform(transform, found)
+    subject = OriginalSubject(basis) if original else Subject.from_crop(basis, landmarks, size)
+    return Face(photo, transform, crop_face(photo, transform, size), landmarks, subject)
+
+
+def speak(
+    at_net: nn.Module, vg_net: nn.Module, face: Face, sound: Iterator[np.ndarray], chunk: int = CHUNK
+) -> Iterator[Moment]:
+    """The frames, one by one, while the blocks (n,) of 16 kHz sound come in"""
+    image = to_network(face.crop).to(next(vg_net.parameters()).device)
+    windows = rechunk(audio_windows(sound), chunk)
+    landmarks = landmark_stream(at_net, face.subject, windows)
+    for piece, output in frame_stream(vg_net, image, face.subject, landmarks):
+        frames, motion = to_uint8(output.frames[0]), to_uint8(output.motion[0])
+        attention = to_uint8(output.attention[0], low=0)
+        points = face.subject.pixels(piece, vg_net.config["size"])
+        yield from map(Moment, points, frames, attention, motion)
+
+
+def write_results(args: Namespace, face: Face, moments: Iterator[Moment]) -> list[Path]:
+    """Writes what the flags ask for, all of it or nothing, and says which files."""
+    views = choose_views(args, face)
+    landmarks_file = args.sample_dir / f"{args.save_name}_landmarks.npy"
+    still = Moment(face.landmarks, face.crop, face.crop, face.crop)
+    track = stream_audio(args.in_file, SOUND_RATE, block=SOUND_RATE // FPS)
+    landmarks = []
+    with ExitStack() as stack:
+        videos = [
+            (stack.enter_context(VideoWriter(path, draw(still).shape[1::-1], FPS, audio=SOUND_RATE)), draw)
+            for path, draw in views.items()
+        ]
+        for moment in moments:
+            sound = next(track, np.zeros(0, np.float32))
+            for video, draw in videos:
+                video.write(draw(moment))
+                video.write_audio(sound)
+            if args.save_landmarks:
+                landmarks.append(moment.landmarks)
+        for sound in track:  # what rounding to another rate may have left
+            for video, _ in videos:
+                video.write_audio(sound)
+        if args.save_landmarks:
+            np.save(stack.enter_context(replacing(landmarks_file)), np.stack(landmarks))
+    return [*views, landmarks_file] if args.save_landmarks else [*views]
+
+
+def choose_views(args: Namespace, face: Face) -> dict[Path, Callable[[Moment], np.ndarray]]:
+    """The videos to write, each with the function that draws its frames."""
+    views = {args.sample_dir / f"{args.save_name}.mp4": lambda moment: moment.frame}
+    if args.panel:
+        views[args.sample_dir / f"{args.save_name}_panel.mp4"] = draw_panel
+    if args.paste_back:
+        photo, transform = fit_for_video(face.photo, face.transform)
+        if photo is not face.photo:
+            print(f"the photo is scaled to {photo.shape[1]} x {photo.shape[0]} for H.264", file=sys.stderr)
+        paste = PasteBack(photo, transform, face.landmarks, len(face.crop))
+        views[args.sample_dir / f"{args.save_name}_full.mp4"] = lambda moment: paste(moment.frame)
+    return views
+
+
+def draw_panel(moment: Moment) -> np.ndarray:
+    """Landmarks | attention | motion | result"""
+    points = to_crop_size(moment.landmarks, 128 * TILE // len(moment.frame))
+    pictures = [enlarge(picture, TILE) for picture in (moment.attention, moment.motion, moment.frame)]
+    captions = ["landmarks", "attention", "motion", "result"]
+    return grid([draw_landmarks(TILE, points), *pictures], captions=captions)
+
+
+if __name__ == "__main__":
+    sys.exit(run(main, parse_args))
