@@ -7,7 +7,6 @@ imported where it is used, so that a machine that only trains can do without it 
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import torch
@@ -15,6 +14,7 @@ from torch import nn
 
 from models import NETWORKS
 from utils.errors import UserError
+from utils.files import replacing
 
 FORMAT = "talking-face network"
 
@@ -42,17 +42,9 @@ def save_model(path: Path, model: nn.Module, metadata: dict | None = None, half:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Writes beside `path`, then renames, so that nobody ever sees half a file."""
-    path = Path(path)
-    part = path.with_name(f".{path.name}.part{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    """Writes beside `path`, then renames, so that nobody ever sees half a file. Raises UserError."""
+    with replacing(path) as part:
         part.write_bytes(data)
-        os.replace(part, path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror}); choose another folder") from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def load_model(

@@ -1,0 +1,209 @@
+"""Imports weights of the original release, so that our networks give its outputs.
+
+    python convert.py atnet_lstm_18.pth atnet.safetensors --pca U_lrw1.npy mean_lrw1.npy
+    python convert.py generator_23.pth vgnet.safetensors
+    python convert.py vgnet_state.pt vgnet.safetensors              # a training state of this repository
+
+Knows the original's AT_net, AT_single, VG_net and GL_Discriminator by the names of their tensors, with or without
+"module." before each, alone or under "state_dict". Widths come from the shapes. --pca takes the landmark basis along,
+without which an AT-net's coefficients cannot be turned into landmarks (demo.py needs it). Nothing in a pickle is run.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from argparse import Namespace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from models import NETWORKS
+from utils.checkpoint import save_model
+from utils.cli import parser
+from utils.errors import UserError, run
+from utils.original_weights import ORIGINALS, Tensors, infer_config, recognise, rename
+from utils.training import STATE_FORMAT
+
+BASIS = ("landmark_mean", "landmark_components", "landmark_eigenvalues", "landmark_rest_opening")
+
+
+def parse_args(argv: list[str] | None = None) -> Namespace:
+    flags = parser(__doc__)
+    flags.add_argument("original", type=Path, metavar="ORIGINAL.pth", help="weights of the original release")
+    flags.add_argument("out", type=Path, metavar="OUT.safetensors", help="file to write")
+    flags.add_argument(
+        "--pca",
+        nargs=2,
+        type=Path,
+        metavar=("U.npy", "MEAN.npy"),
+        help="an AT-net's landmark basis, in x5 units",
+    )
+    flags.add_argument(
+        "--recurrence",
+        choices=("none", "time"),
+        help="of VG-net's ConvGRU: none (default) gives the original's output for one clip, time lets it remember",
+    )
+    return flags.parse_args(argv)
+
+
+def main(args: Namespace) -> None:
+    if args.out.resolve() == args.original.resolve():
+        raise UserError(f"{args.out}: is the file to read; choose another name for the new one")
+    saved = read_pickle(args.original)
+    if saved.get("format") == STATE_FORMAT:
+        if args.pca or args.recurrence:
+            raise UserError(
+                f"{args.original}: a training state has its basis and recurrence; drop --pca, --recurrence"
+            )
+        model, note = from_training_state(saved, args.original), "training state"
+    else:
+        model, note = from_original(saved, args)
+    save_model(args.out, model, dict(source=args.original.name, made_by="convert.py", original=note))
+    count = sum(parameter.numel() for parameter in model.parameters())
+    print(f"{args.original} ({note}) -> {args.out} ({type(model).__name__}, {count:,} parameters)")
+
+
+def read_pickle(path: Path) -> dict:
+    """The dictionary in `path`, without running anything that a pickle may hold. Raises UserError."""
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; give the path of a .pth file")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd pickles: the error below says it in one line
+            saved = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch.load raises nearly anything for a damaged or hostile file
+        reason = str(error).strip().split("\n")[0][:120]
+        raise UserError(f"{path}: not a whole file of PyTorch weights ({reason}); get it again") from error
+    if not isinstance(saved, dict):
+        raise UserError(
+            f"{path}: holds a {type(saved).__name__}, not the tensors of a network; save its state_dict()"
+        )
+    return saved
+
+
+def from_original(saved: dict, args: Namespace) -> tuple[nn.Module, str]:
+    """The network of ours with the original's weights, and the original's name. Prints what was left out."""
+    tensors = clean(saved.get("state_dict", saved), args.original)
+    kind = recognise(tensors, args.original)
+    original = ORIGINALS[kind]
+    audio = original.network.startswith("ATNet")
+    if args.pca and not audio:
+        raise UserError(
+            f"--pca belongs to AT-nets, and {args.original} holds the original's {kind}; leave it out"
+        )
+    if args.recurrence and kind != "VG_net":
+        raise UserError(f"--recurrence belongs to VG_net, and {args.original} holds {kind}; leave it out")
+    renamed, dropped = rename(tensors, original, args.original)
+    config = infer_config(original.network, renamed, args.original)
+    if audio:
+        renamed |= read_basis(args.pca, config["components"])
+    if kind == "VG_net":
+        config["recurrence"] = args.recurrence or "none"
+    model = build(original.network, config, renamed, args.original)
+    if dropped:
+        print(f"left out, because the original computes nothing from them: {summary(dropped)}")
+    if audio and not args.pca:
+        print("note: no --pca, so the file has no landmark basis: demo.py and atnet_test.py cannot use it")
+    return model, kind
+
+
+def clean(tensors: object, path: Path) -> Tensors:
+    """Plain float32 tensors by their names without "module."."""
+    if not (isinstance(tensors, dict) and tensors and all(isinstance(name, str) for name in tensors)):
+        raise UserError(
+            f"{path}: no named tensors in it; give a file made by torch.save(network.state_dict(), ...)"
+        )
+    plain = {}
+    for name, tensor in tensors.items():
+        if not (
+            isinstance(tensor, Tensor) and tensor.layout == torch.strided and tensor.device.type == "cpu"
+        ):
+            raise UserError(
+                f"{path}: {name} is not a plain tensor; give a file of a network's state_dict() alone"
+            )
+        if tensor.is_quantized or tensor.is_complex() or name.removeprefix("module.") in plain:
+            raise UserError(
+                f"{path}: {name} is quantised, complex or there twice; give the network's own weights"
+            )
+        plain[name.removeprefix("module.")] = tensor.detach().float()
+    return plain
+
+
+def read_basis(paths: list[Path] | None, components: int) -> Tensors:
+    """An AT-net's basis buffers: the first columns of U, and the mean, both in the original's x5 units; else zeros.
+
+    The original ships no eigenvalues: ones. Raises UserError.
+    """
+    mean, u = np.zeros(136), np.zeros((136, components))
+    if paths:
+        u, mean = (read_array(path, shape) for path, shape in zip(paths, ((136, 136), (136,)), strict=True))
+        u = u[:, :components]
+        if not np.allclose(u.T @ u, np.eye(components), atol=1e-3):
+            raise UserError(
+                f"{paths[0]}: its columns are not orthonormal, so it is no PCA basis; give U_lrw1.npy"
+            )
+        if np.linalg.norm(mean) < 2.5:
+            raise UserError(
+                f"{paths[1]}: a mean in units five times too small; give mean_lrw1.npy or mean_grid.npy"
+            )
+    arrays = (mean, u, np.ones(components), np.zeros(()))
+    return {name: torch.tensor(array, dtype=torch.float32) for name, array in zip(BASIS, arrays, strict=True)}
+
+
+def read_array(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(f"{path}: no NumPy array ({str(error).splitlines()[0]}); give a .npy file") from error
+    if not isinstance(array, np.ndarray) or array.shape != shape or not np.isfinite(array).all():
+        raise UserError(f"{path}: not a finite array of shape {shape}; give --pca U_lrw1.npy mean_lrw1.npy")
+    return array
+
+
+def build(network: str, config: dict, tensors: Tensors, path: Path) -> nn.Module:
+    """Our network with exactly these tensors. Raises UserError where one is missing, unknown or of another shape."""
+    try:
+        with torch.device("meta"):  # shapes alone, so that nothing is allocated before they are known to fit
+            model = NETWORKS[network](**config)
+    except (TypeError, ValueError, RuntimeError, ZeroDivisionError) as error:
+        raise UserError(f"{path}: no {network} has such shapes ({str(error).splitlines()[0]})") from error
+    needed = {
+        name: x.shape for name, x in model.state_dict().items() if not name.endswith("num_batches_tracked")
+    }
+    for name in needed | tensors:
+        if name not in tensors or name not in needed:
+            raise UserError(f"{path}: {name} is {'unknown' if name in tensors else 'missing'} in a {network}")
+        if tensors[name].shape != needed[name]:
+            found, wanted = tuple(tensors[name].shape), tuple(needed[name])
+            raise UserError(
+                f"{path}: {name} has the shape {found}, but {wanted} would fit the rest of the network"
+            )
+    model.load_state_dict(tensors, strict=False, assign=True)
+    return model
+
+
+def from_training_state(saved: dict, path: Path) -> nn.Module:
+    """The network of a training state of this repository: the moving average of its weights where there is one."""
+    try:
+        config = json.loads(saved["settings"])["config"]
+        tensors = clean(saved["state"].get("average") or saved["state"]["model"], path)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"{path}: a training state without network ({error}); train again") from error
+    network = "VGNet" if "recurrence" in config else "ATNet" if "hidden" in config else "ATNetSingle"
+    tensors = {name: x for name, x in tensors.items() if not name.endswith("num_batches_tracked")}
+    return build(network, config, tensors, path)
+
+
+def summary(names: list[str]) -> str:
+    """ "5 num_batches_tracked, decoder.0.weight, ..." """
+    counters = [name for name in names if name.endswith(".num_batches_tracked")]
+    others = [name for name in names if name not in counters]
+    return ", ".join(([f"{len(counters)} num_batches_tracked"] if counters else []) + others)
+
+
+if __name__ == "__main__":
+    sys.exit(run(main, parse_args))

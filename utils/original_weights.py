@@ -1,0 +1,156 @@
+"""The original release's tensors by our names: which of its four networks, which tensor is which, which widths."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from torch import Tensor
+
+from utils.errors import UserError
+
+Tensors = dict[str, Tensor]
+
+
+class Original(NamedTuple):
+    """One network of the original release: ours, its own tensors' names, and what it never used."""
+
+    network: str  # of models.NETWORKS
+    names: dict[str, str]  # the beginning of an original name -> the beginning of ours
+    unused: str = ""  # the beginning of the names of tensors that its `forward` never touched
+
+
+AUDIO = {"audio_eocder.": "audio_encoder."} | {
+    f"audio_eocder_fc.{n}.": f"audio_features.{n}." for n in (0, 2)
+}
+ORIGINALS = {
+    "AT_net": Original(
+        "ATNet", AUDIO | {"lmark_encoder.": "example_encoder.", "lstm.": "lstm.", "lstm_fc.0.": "head."}
+    ),
+    "AT_single": Original("ATNetSingle", AUDIO | {"audio_eocder_fc.4.": "head."}),
+    "VG_net": Original(
+        "VGNet",
+        {
+            "image_encoder1.": "image_encoder.",
+            "image_encoder2.": "bottleneck_encoder.",
+            "landmark_encoder.": "landmark_encoder.",
+            "landmark_encoder_stage2.0.": "landmark_maps.",
+            "lmark_feature.0.": "landmark_features.",
+            "lmark_att.0.": "landmark_attention.0.0.",
+            "lmark_att.1.": "landmark_attention.0.1.",
+            "lmark_att.3.": "landmark_attention.1.0.",
+            "lmark_att.4.": "landmark_attention.1.1.",
+            "lmark_att.6.0.": "landmark_attention.2.",
+            "bottle_neck.0.": "bottleneck.",
+            "convGRU.weight_ih_l0": "gru.input_gates.weight",
+            "convGRU.bias_ih_l0": "gru.input_gates.bias",
+            "convGRU.weight_hh_l0": "gru.hidden_gates.weight",
+            "convGRU.bias_hh_l0": "gru.hidden_gates.bias",
+            "base.0.": "decoder.0.0.",
+            "base.1.": "decoder.0.1.",
+            "base.3.": "decoder.1.0.",
+            "base.4.": "decoder.1.1.",
+            "generator_color.0.": "motion_head.",
+            "generator_attention.0.": "attention_head.",
+        },
+    ),
+    "GL_Discriminator": Original(
+        "Discriminator",
+        {
+            "image_encoder_dis.": "image_encoder.",
+            "img_fc.": "image_features.",
+            "encoder.": "landmark_encoder.",
+            "lstm.": "lstm.",
+            "lstm_fc.0.": "landmark_head.",
+            "decision.0.": "decision_head.",
+        },
+        unused="decoder.",
+    ),
+}
+
+
+def recognise(tensors: Tensors, path: Path) -> str:
+    """The name in ORIGINALS of the network that these tensors belong to."""
+    if "convGRU.weight_ih_l0" in tensors:
+        return "VG_net"
+    if "image_encoder_dis.0.0.weight" in tensors:
+        return "GL_Discriminator"
+    if "audio_eocder.0.0.weight" in tensors:
+        return "AT_net" if "lstm.weight_ih_l0" in tensors else "AT_single"
+    names = ", ".join(list(tensors)[:3])
+    raise UserError(f"{path}: none of the original's {', '.join(ORIGINALS)} (its tensors: {names} ...)")
+
+
+def rename(tensors: Tensors, original: Original, path: Path) -> tuple[Tensors, list[str]]:
+    """The tensors by our names, and the names of those left out; each is one or the other. Raises UserError."""
+    starts = original.names | (generator_names(tensors) if original.network == "VGNet" else {})
+    renamed, dropped = {}, []
+    for name, tensor in tensors.items():
+        start = next((start for start in starts if name.startswith(start)), None)
+        if name.endswith(".num_batches_tracked") or (original.unused and name.startswith(original.unused)):
+            dropped.append(name)
+        elif start:
+            renamed[starts[start] + name.removeprefix(start)] = tensor
+        else:
+            raise UserError(f"{path}: the original's network has no tensor {name}; was the network changed?")
+    return renamed, dropped
+
+
+def generator_names(tensors: Tensors) -> dict[str, str]:
+    """VG-net's generator1 is one flat list: residual blocks, then (transposed convolution, norm, ReLU) twice."""
+    n = sum(re.fullmatch(r"generator1\.\d+\.conv_block\.0\.weight", name) is not None for name in tensors)
+    names = {f"generator1.{block}.conv_block.": f"generator.{block}.block." for block in range(n)}
+    for up, first in ((n, n), (n + 1, n + 3)):
+        names |= {f"generator1.{first + part}.": f"generator.{up}.{part}." for part in (0, 1)}
+    return names
+
+
+def infer_config(network: str, tensors: Tensors, path: Path) -> dict:
+    """The widths that give tensors of these shapes. Raises UserError."""
+    try:
+        return {"VGNet": vgnet_config, "Discriminator": discriminator_config}.get(network, atnet_config)(
+            tensors
+        )
+    except KeyError as error:
+        raise UserError(
+            f"{path}: incomplete, {error.args[0]} is missing; get the whole file again"
+        ) from error
+    except (IndexError, ZeroDivisionError) as error:
+        raise UserError(f"{path}: tensors of impossible shapes; get the file again") from error
+
+
+def outputs(tensors: Tensors, *layers: str) -> list[int]:
+    return [tensors[f"{layer}.weight"].shape[0] for layer in layers]
+
+
+def atnet_config(tensors: Tensors) -> dict:
+    config = dict(
+        channels=outputs(tensors, *(f"audio_encoder.{layer}.0" for layer in (0, 1, 3, 4, 5))),
+        audio_features=outputs(tensors, "audio_features.0", "audio_features.2"),
+        components=tensors["head.weight"].shape[0],
+        space="original",
+    )
+    if "lstm.weight_hh_l0" not in tensors:
+        return config
+    example_features = outputs(tensors, "example_encoder.0", "example_encoder.2")
+    return config | dict(example_features=example_features) | lstm_config(tensors)
+
+
+def lstm_config(tensors: Tensors) -> dict:
+    layers = sum(name.startswith("lstm.weight_hh_l") for name in tensors)
+    return dict(hidden=tensors["lstm.weight_hh_l0"].shape[1], layers=layers)
+
+
+def vgnet_config(tensors: Tensors) -> dict:
+    blocks = sum(name.endswith(".block.0.weight") for name in tensors)
+    side = math.isqrt(tensors["landmark_encoder.0.weight"].shape[0])
+    return dict(width=tensors["image_encoder.1.0.weight"].shape[0], blocks=blocks, size=16 * side)
+
+
+def discriminator_config(tensors: Tensors) -> dict:
+    width = tensors["image_encoder.0.0.weight"].shape[0]
+    features, inputs = tensors["image_features.0.weight"].shape
+    size = 16 * math.isqrt(inputs // (8 * width))
+    return dict(width=width, features=features, size=size) | lstm_config(tensors)
