@@ -27,7 +27,7 @@ from utils.animate import Subject, audio_windows, frame_stream, landmark_stream,
 from utils.audio import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 from utils.checkpoint import load_model
 from utils.cli import add_device_flags, add_flag, add_switch, parser, pick_device
-from utils.decode import stream_audio
+from utils.decode import sound_length, stream_audio
 from utils.encode import VideoWriter
 from utils.errors import UserError, run
 from utils.faces import FaceDetector, crop_face
@@ -101,7 +101,8 @@ def main(args: Namespace) -> None:
     at_net, vg_net = load_networks(args)
     face = find_subject(photo, str(args.person or "the default photo"), at_net, vg_net.config["size"])
     moments = speak(at_net, vg_net, face, sound)
-    written = write_results(args, face, tqdm(moments, unit=" frames"))
+    expected = round(sound_length(args.in_file) * FPS) or None
+    written = write_results(args, face, tqdm(moments, total=expected, unit=" frames"))
     print("\n".join(str(path) for path in written))
 
 

@@ -21,6 +21,12 @@ def video_start(path: Path) -> float:
         return float((stream.start_time or 0) * stream.time_base)
 
 
+def sound_length(path: Path) -> float:
+    """About how many seconds of sound the file says it holds, 0 where it does not say. Raises UserError."""
+    with _open(path, "audio") as container:
+        return (container.duration or 0) / 1e6
+
+
 def read_video(path: Path, fps: int = FPS) -> Iterator[np.ndarray]:
     """Frames (H, W, 3), uint8 RGB, upright, at `fps` by the file's timestamps (each output takes the nearest frame).
 
@@ -75,7 +81,7 @@ def _timed_frames(path: Path, container) -> Iterator[tuple[float, float, np.ndar
     stream = container.streams.video[0]
     stream.codec_context.thread_count = 1
     duration = float(1 / (stream.average_rate or Fraction(FPS)))
-    origin, time, number = None, -duration, 0
+    origin, time, number, promised = None, -duration, 0, stream.frames
     with container:
         for frame in _decode(path, container, stream):
             if frame.is_corrupt:
@@ -92,6 +98,8 @@ def _timed_frames(path: Path, container) -> Iterator[tuple[float, float, np.ndar
             number += 1
     if number == 0:
         raise UserError(f"{path}: no frame of its video can be read")
+    if number < 0.9 * promised:  # some formats, MPEG among them, promise nothing: 0
+        raise UserError(f"{path}: the video breaks off after {number} of {promised} frames; replace the file")
 
 
 def _decode(path: Path, container, stream) -> Iterator:
