@@ -18,6 +18,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Sequence
+from io import BytesIO
 from pathlib import Path
 
 import h5py
@@ -107,10 +108,13 @@ class Clip:
 
     def frames(self, indices: Sequence[int] | None = None) -> Tensor:
         """Frames, all or those asked for, -> (n, 3, H, W) uint8 RGB"""
-        from torchvision.io import ImageReadMode, decode_image
+        from PIL import Image
 
-        pictures = [decode_image(torch.from_numpy(code), ImageReadMode.RGB) for code in self.encoded(indices)]
-        return torch.stack(pictures) if pictures else torch.zeros(0, 3, 1, 1, dtype=torch.uint8)
+        codes = self.encoded(indices)
+        if not codes:
+            return torch.zeros(0, 3, 1, 1, dtype=torch.uint8)
+        pictures = np.stack([np.asarray(Image.open(BytesIO(code)).convert("RGB")) for code in codes])
+        return torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous()
 
 
 class ClipStore:
@@ -220,7 +224,13 @@ def open_store(path: Path) -> h5py.File:
 
 
 def read_attributes(file: h5py.File) -> dict:
-    """How a store was made: fps, sample_rate, size, template (68, 2), parameters and versions (dictionaries)."""
-    numbers = {name: int(file.attrs[name]) for name in ("fps", "sample_rate", "size")}
-    notes = {name: json.loads(file.attrs[name]) for name in ("parameters", "versions")}
-    return {**numbers, "template": file.attrs["template"], **notes}
+    """How a store was made: fps, sample_rate, size, template (68, 2), parameters and versions (dictionaries).
+
+    Raises UserError where one is missing.
+    """
+    try:
+        numbers = {name: int(file.attrs[name]) for name in ("fps", "sample_rate", "size")}
+        notes = {name: json.loads(file.attrs[name]) for name in ("parameters", "versions")}
+        return {**numbers, "template": file.attrs["template"], **notes}
+    except (KeyError, ValueError) as error:
+        raise UserError(f"{file.filename}: a damaged clip store; make it again ({error})") from error

@@ -89,15 +89,6 @@ def draw(basis: LandmarkBasis, shares: np.ndarray, rest: np.ndarray) -> np.ndarr
     return grid(tiles, len(DEVIATIONS), captions)
 
 
-def save(path: Path, basis: LandmarkBasis, shares: np.ndarray, rest: np.ndarray, clips: int) -> None:
-    arrays = dict(
-        mean=basis.mean, components=basis.components, eigenvalues=basis.eigenvalues, space=basis.space
-    )
-    notes = dict(rest_opening=basis.rest_opening, rest_shape=rest, explained_variance=shares, clips=clips)
-    with replacing(path) as part:
-        np.savez(part, **arrays, **notes)
-
-
 def main(args: Namespace) -> None:
     if not 1 <= args.components <= 136:
         raise UserError(f"--components {args.components}: give a number from 1 to 136")
@@ -107,7 +98,8 @@ def main(args: Namespace) -> None:
         raise UserError(f"{path}: the basis is a .npz file; give a name that ends so")
     ids = clip_ids(store, args.dataset, "train", args.splits)
     basis, shares, rest = fit(store, ids, args.components)
-    save(path, basis, shares, rest, len(ids))
+    with replacing(path) as part:
+        basis.save(part, explained_variance=shares, rest_shape=rest, clips=len(ids))
     write_image(path.with_suffix(".png"), draw(basis, shares, rest))
     for k, share in enumerate(shares):
         print(

@@ -148,12 +148,11 @@ def fill_gaps(landmarks: np.ndarray, longest: int = LONGEST_GAP) -> np.ndarray:
     """
     landmarks = np.asarray(landmarks, np.float32)
     seen = np.flatnonzero(~np.isnan(landmarks).any(axis=(1, 2)))
-    if len(seen) == 0:
-        raise UserError("no face in any frame")
     edges = np.concatenate([[-1], seen, [len(landmarks)]])
-    longest_at = int(np.argmax(np.diff(edges)))
-    if edges[longest_at + 1] - edges[longest_at] - 1 > longest:
-        raise UserError(f"no face in frames {edges[longest_at] + 1} to {edges[longest_at + 1] - 1}")
+    gaps = np.diff(edges) - 1
+    if len(seen) == 0 or gaps.max() > longest:
+        first = edges[int(np.argmax(gaps > longest))] + 1 if len(seen) else 0
+        raise UserError(f"no face in frame {first} and the {longest} after it")
     times, flat = np.arange(len(landmarks)), landmarks.reshape(len(landmarks), -1)
     filled = np.stack([np.interp(times, seen, column[seen]) for column in flat.T], axis=1)
     return filled.reshape(landmarks.shape).astype(np.float32)
