@@ -80,7 +80,9 @@ class ATNet(LandmarkCoefficients):
         """audio (B, T, 28, 12), example (B, K) -> coefficients (B, T, K)"""
         return self.stream(audio, example)[0]
 
-    def stream(self, audio: Tensor, example: Tensor, state: LSTMState | None = None) -> tuple[Tensor, LSTMState]:
+    def stream(
+        self, audio: Tensor, example: Tensor, state: LSTMState | None = None
+    ) -> tuple[Tensor, LSTMState]:
         """As `forward` for one stretch of a recording; `state` is what the stretch before returned."""
         speech = self.audio_features(self.audio_encoder(fold(audio).unsqueeze(1)))
         speech = unfold(speech, len(audio))  # (B, T, 256)

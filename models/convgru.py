@@ -36,7 +36,9 @@ class ConvGRU(nn.Module):
             return states, states[:, -1]
         states = []
         for gate in gates.unbind(1):
-            recurrent = self.hidden_gates.bias.view(1, -1, 1, 1) if state is None else self.hidden_gates(state)
+            recurrent = (
+                self.hidden_gates.bias.view(1, -1, 1, 1) if state is None else self.hidden_gates(state)
+            )
             state = self._update(gate, recurrent, state)
             states.append(state)
         return torch.stack(states, 1), state

@@ -11,7 +11,9 @@ from models.layers import conv, fold, mlp, unfold
 class Discriminator(nn.Module):
     """Judges a clip real or fake, and reads its landmarks off the frames. Widths default to the paper's."""
 
-    def __init__(self, width: int = 64, features: int = 512, hidden: int = 256, layers: int = 3, size: int = 128) -> None:
+    def __init__(
+        self, width: int = 64, features: int = 512, hidden: int = 256, layers: int = 3, size: int = 128
+    ) -> None:
         super().__init__()
         if size % 16:
             raise ValueError("size must be a multiple of 16")

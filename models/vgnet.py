@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from models.convgru import ConvGRU
 from models.layers import ResidualBlock, conv, fold, mlp, unfold, upconv
@@ -42,7 +43,9 @@ class VGNet(nn.Module):
         super().__init__()
         if warp not in ("none", "landmark") or size % 16:
             raise ValueError("warp must be 'none' or 'landmark', size a multiple of 16")
-        self.config = dict(width=width, blocks=blocks, recurrence=recurrence, warp=warp, size=size, dropout=dropout)
+        self.config = dict(
+            width=width, blocks=blocks, recurrence=recurrence, warp=warp, size=size, dropout=dropout
+        )
         w = width
         self.image_encoder = nn.Sequential(
             nn.ReflectionPad2d(3), conv(3, w, 7, 1, 0), conv(w, w, stride=2), conv(w, 2 * w, stride=2)
@@ -52,12 +55,16 @@ class VGNet(nn.Module):
         self.landmark_maps = conv(1, 4 * w)
         self.landmark_features = conv(4 * w, 8 * w)
         self.landmark_attention = nn.Sequential(
-            upconv(8 * w, 4 * w, bias=True), upconv(4 * w, 2 * w, bias=True), nn.Conv2d(2 * w, 1, 3, padding=1)
+            upconv(8 * w, 4 * w, bias=True),
+            upconv(4 * w, 2 * w, bias=True),
+            nn.Conv2d(2 * w, 1, 3, padding=1),
         )
         self.bottleneck = conv(16 * w, 2 * w)
         self.gru = ConvGRU(2 * w, 8 * w, recurrence)
         self.generator = nn.Sequential(
-            *(ResidualBlock(8 * w, dropout) for _ in range(blocks)), upconv(8 * w, 4 * w), upconv(4 * w, 2 * w)
+            *(ResidualBlock(8 * w, dropout) for _ in range(blocks)),
+            upconv(8 * w, 4 * w),
+            upconv(4 * w, 2 * w),
         )
         self.decoder = nn.Sequential(upconv(2 * w, w), upconv(w, w // 2))
         heads = w // 2 + (3 if warp == "landmark" else 0)
@@ -98,7 +105,9 @@ class VGNet(nn.Module):
         # The example goes through the shared layers as one more frame of its clip.
         together = fold(torch.cat([landmarks, example_landmarks.unsqueeze(1)], dim=1))
         side = self.config["size"] // 16
-        maps = self.landmark_maps(self.landmark_encoder(together).view(-1, 1, side, side))  # (B (T + 1), 256, h, w)
+        maps = self.landmark_maps(
+            self.landmark_encoder(together).view(-1, 1, side, side)
+        )  # (B (T + 1), 256, h, w)
         features = unfold(self.landmark_features(maps), batch)
         maps = unfold(maps, batch)
         both = torch.cat([maps[:, :-1], maps[:, -1:].expand(-1, steps, -1, -1, -1)], dim=2)
@@ -112,7 +121,11 @@ class VGNet(nn.Module):
 
     def _heads(self, features: Tensor, still: Tensor) -> tuple[Tensor, Tensor]:
         """features (N, 32, H, W), still (N, 3, H, W) -> attention (N, 1, H, W), motion (N, 3, H, W), float32"""
+        # Both heads in one convolution; the warped image in its own, which spares a copy of all features.
+        weight = torch.cat([self.attention_head.weight, self.motion_head.weight])
+        bias = torch.cat([self.attention_head.bias, self.motion_head.bias])
+        channels = features.shape[1]
+        maps = F.conv2d(features, weight[:, :channels], bias, padding=3).float()
         if self.config["warp"] == "landmark":
-            features = torch.cat([features, still.to(features.dtype)], dim=1)
-        alpha, motion = self.attention_head(features), self.motion_head(features)
-        return torch.sigmoid(alpha.float()), torch.tanh(motion.float())
+            maps = maps + F.conv2d(still.to(features.dtype), weight[:, channels:], padding=3).float()
+        return torch.sigmoid(maps[:, :1]), torch.tanh(maps[:, 1:])

@@ -10,7 +10,7 @@ GRID = 33  # the flow is solved on this many points a side and upsampled
 BORDER = 5  # fixed points along each side of the image
 
 
-def landmark_warp(image: Tensor, source: Tensor, target: Tensor, regularisation: float = 1e-3) -> Tensor:
+def landmark_warp(image: Tensor, source: Tensor, target: Tensor, regularisation: float = 3e-3) -> Tensor:
     """image (B, 3, H, W), its landmarks source (B, 136), target (B, T, 136) -> warped images (B, T, 3, H, W)
 
     Landmarks are normalised (half image sizes about the centre, the coordinates of `grid_sample`). The image's border
@@ -18,7 +18,9 @@ def landmark_warp(image: Tensor, source: Tensor, target: Tensor, regularisation:
     """
     with torch.autocast(image.device.type, enabled=False):
         image, source, target = image.float(), source.float(), target.float()
-        flow = thin_plate_flow(source.unsqueeze(1).expand_as(target), target, regularisation)  # (B, T, 33, 33, 2)
+        flow = thin_plate_flow(
+            source.unsqueeze(1).expand_as(target), target, regularisation
+        )  # (B, T, 33, 33, 2)
         batch, steps = target.shape[:2]
         height, width = image.shape[-2:]
         flow = flow.flatten(0, 1).permute(0, 3, 1, 2)
@@ -32,25 +34,34 @@ def landmark_warp(image: Tensor, source: Tensor, target: Tensor, regularisation:
 
 def thin_plate_flow(source: Tensor, target: Tensor, regularisation: float) -> Tensor:
     """source, target (..., 136) -> (..., 33, 33, 2): what to add to a place of the target to find it in the source"""
-    source, target = (x.unflatten(-1, (68, 2)) for x in (source, target))
+    # Lips that touch make the system ill-conditioned: in single precision the flow would tremble by a tenth of a pixel.
+    precise = torch.float32 if target.device.type == "mps" else torch.float64
+    source, target = (x.to(precise).unflatten(-1, (68, 2)) for x in (source, target))
     border = border_points(target)
     controls = torch.cat([target, border.expand(*target.shape[:-2], -1, -1)], dim=-2)  # (..., P, 2)
     moved = F.pad(source - target, (0, 0, 0, border.shape[0] + 3))  # (..., P + 3, 2)
     count = controls.shape[-2]
     affine = F.pad(controls, (1, 0), value=1.0)  # (..., P, 3)
-    system = F.pad(affine.transpose(-1, -2), (0, 3))
-    kernel = _kernel(controls, controls) + regularisation * torch.eye(count, device=target.device)
-    system = torch.cat([torch.cat([kernel, affine], -1), system], -2)
-    weights = torch.linalg.solve(system, moved)
-    points = pixel_grid(GRID, GRID, target).reshape(-1, 2)
-    basis = torch.cat([_kernel(points, controls), F.pad(points, (1, 0), value=1.0).expand(*moved.shape[:-2], -1, -1)], -1)
-    return (basis @ weights).unflatten(-2, (GRID, GRID))
+    kernel = _kernel(controls, controls) + regularisation * torch.eye(
+        count, dtype=precise, device=target.device
+    )
+    lower = F.pad(affine.transpose(-1, -2), (0, 3))
+    weights = torch.linalg.solve(torch.cat([torch.cat([kernel, affine], -1), lower], -2), moved)
+    weights, controls = weights.float(), controls.float()
+    points = pixel_grid(GRID, GRID, controls).reshape(-1, 2)
+    flow = (
+        _kernel(points, controls) @ weights[..., :-3, :]
+        + F.pad(points, (1, 0), value=1.0) @ weights[..., -3:, :]
+    )
+    return flow.unflatten(-2, (GRID, GRID))
 
 
 def _kernel(a: Tensor, b: Tensor) -> Tensor:
     """The thin-plate kernel r^2 log r^2 between points a (..., N, 2) and b (..., P, 2), as (..., N, P)"""
-    squared = (a.unsqueeze(-2) - b.unsqueeze(-3)).square().sum(-1)
-    return squared * torch.log(squared + 1e-6)
+    x = a[..., :, None, 0] - b[..., None, :, 0]
+    y = a[..., :, None, 1] - b[..., None, :, 1]
+    squared = torch.addcmul(x * x, y, y) + 1e-9
+    return squared * torch.log(squared)
 
 
 def pixel_grid(height: int, width: int, like: Tensor) -> Tensor:

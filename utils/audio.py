@@ -34,14 +34,27 @@ def mfcc(audio: np.ndarray, warp: float = 1.0) -> np.ndarray:
     return _cepstra(np.pad(emphasised, (0, max(0, _span(rows) - len(audio)))), rows, warp)
 
 
-def windows(audio: np.ndarray, frames: int, warp: float = 1.0) -> np.ndarray:
+def windows(audio: np.ndarray, frames: int, warp: float = 1.0, start: int = 0) -> np.ndarray:
     """audio (N,), the number of video frames T -> (T, 28, 12), float32
 
-    Window f holds MFCC rows of frames f-3 ... f+3. Sound before the first sample and after the last counts as zero.
+    The window of frame f holds the MFCC rows of frames f-3 ... f+3; the first one is that of frame `start`. Sound
+    before the first sample and after the last counts as zero.
     """
-    needed = _span(ROWS_PER_FRAME * (frames + 2 * CONTEXT))
-    padded = np.pad(audio[: max(0, needed - PADDING)], (PADDING, 0))
-    return _stack(mfcc(np.pad(padded, (0, needed - len(padded))), warp))
+    return context_windows(context(audio, frames, start), warp)
+
+
+def context(audio: np.ndarray, frames: int, start: int = 0) -> np.ndarray:
+    """audio (N,) -> the samples that the windows of frames start ... start + frames - 1 see, zero-padded"""
+    begin = start * SAMPLES_PER_FRAME - PADDING
+    end = begin + _span(ROWS_PER_FRAME * (frames + 2 * CONTEXT))
+    inside = np.asarray(audio, np.float32)[max(0, begin) : max(0, end)]
+    left = max(0, -begin)
+    return np.pad(inside, (left, end - begin - left - len(inside)))
+
+
+def context_windows(samples: np.ndarray, warp: float = 1.0) -> np.ndarray:
+    """What `context` returned, perhaps changed by augmentation -> windows (T, 28, 12)"""
+    return _stack(mfcc(samples, warp))
 
 
 class AudioWindows:
@@ -55,7 +68,9 @@ class AudioWindows:
         self.samples = 0
         self.frames = 0
         self.last = 0.0
-        self.buffer = np.zeros(PADDING, np.float32)  # pre-emphasised, from the first row of the next frame's window
+        self.buffer = np.zeros(
+            PADDING, np.float32
+        )  # pre-emphasised, from the first row of the next frame's window
 
     def push(self, audio: np.ndarray) -> np.ndarray:
         """audio (n,) -> the windows (k, 28, 12) that it completes; k may be 0"""

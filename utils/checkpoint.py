@@ -84,5 +84,7 @@ def _read(path: Path) -> tuple[dict, dict]:
             return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise UserError(
-            f"{path}: not a whole safetensors file ({error}); import .pth files with convert.py".replace("\n", " ")
+            f"{path}: not a whole safetensors file ({error}); import .pth files with convert.py".replace(
+                "\n", " "
+            )
         ) from error

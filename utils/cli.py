@@ -11,7 +11,9 @@ from utils.errors import UserError
 
 def parser(description: str | None) -> ArgumentParser:
     """A parser that shows the script's docstring as it stands and does not guess at abbreviated flags."""
-    return ArgumentParser(description=description, formatter_class=RawDescriptionHelpFormatter, allow_abbrev=False)
+    return ArgumentParser(
+        description=description, formatter_class=RawDescriptionHelpFormatter, allow_abbrev=False
+    )
 
 
 def add_flag(parser: ArgumentParser, name: str, *short: str, **options) -> None:
@@ -21,7 +23,9 @@ def add_flag(parser: ArgumentParser, name: str, *short: str, **options) -> None:
 
 def add_switch(parser: ArgumentParser, name: str, default: bool, help: str) -> None:
     """A flag that accepts nothing (true), true or false."""
-    add_flag(parser, name, nargs="?", const=True, default=default, type=boolean, metavar="true|false", help=help)
+    add_flag(
+        parser, name, nargs="?", const=True, default=default, type=boolean, metavar="true|false", help=help
+    )
 
 
 def boolean(text: str) -> bool:
@@ -41,11 +45,13 @@ def add_device_flags(parser: ArgumentParser) -> None:
 
 
 def device_list(device_ids: str) -> list[int]:
-    """"0,1" -> [0, 1]. Raises UserError for anything else."""
+    """ "0,1" -> [0, 1]. Raises UserError for anything else."""
     try:
         return [int(number) for number in device_ids.split(",")]
     except ValueError:
-        raise UserError(f"-device_ids {device_ids}: give GPU numbers separated by commas, for example 0,1") from None
+        raise UserError(
+            f"-device_ids {device_ids}: give GPU numbers separated by commas, for example 0,1"
+        ) from None
 
 
 def pick_device(cuda: bool, device_ids: str) -> torch.device:
@@ -57,5 +63,7 @@ def pick_device(cuda: bool, device_ids: str) -> torch.device:
     if not (cuda and torch.cuda.is_available()):
         return torch.device("cpu")
     if number >= torch.cuda.device_count():
-        raise UserError(f"-device_ids {device_ids}: this machine has {torch.cuda.device_count()} GPU(s), from 0")
+        raise UserError(
+            f"-device_ids {device_ids}: this machine has {torch.cuda.device_count()} GPU(s), from 0"
+        )
     return torch.device("cuda", number)

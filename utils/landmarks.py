@@ -9,8 +9,10 @@ numbers, roughly within [-1, 1] (the scale of the original's landmarks after its
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -73,7 +75,9 @@ def _similarity(a: np.ndarray, b: np.ndarray, source: np.ndarray, target: np.nda
 def apply_transform(transform: np.ndarray, points: np.ndarray) -> np.ndarray:
     """transform (..., 2, 3), points (..., P, 2) -> (..., P, 2), float32"""
     transform = np.asarray(transform, np.float64)
-    moved = np.asarray(points, np.float64) @ np.swapaxes(transform[..., :2], -1, -2) + transform[..., None, :, 2]
+    moved = (
+        np.asarray(points, np.float64) @ np.swapaxes(transform[..., :2], -1, -2) + transform[..., None, :, 2]
+    )
     return moved.astype(np.float32)
 
 
@@ -94,7 +98,19 @@ def smooth(values: np.ndarray, sigma: float) -> np.ndarray:
     return np.sum(shifted, axis=0)
 
 
-def crop_transforms(source_landmarks: np.ndarray, size: int = TEMPLATE_SIZE, sigma: float = 2.0) -> np.ndarray:
+def denoise(landmarks: np.ndarray) -> np.ndarray:
+    """landmarks (T, 68, 2) -> (T, 68, 2), float32: dlib's rounding to whole pixels smoothed away
+
+    The mouth, which moves fast, is smoothed least (half a frame; a frame elsewhere).
+    """
+    smoothed = smooth(landmarks, 1.0)
+    smoothed[:, MOUTH] = smooth(landmarks[:, MOUTH], 0.5)
+    return smoothed.astype(np.float32)
+
+
+def crop_transforms(
+    source_landmarks: np.ndarray, size: int = TEMPLATE_SIZE, sigma: float = 2.0
+) -> np.ndarray:
     """source_landmarks (T, 68, 2) in source pixels -> (T, 2, 3): source pixels to crop pixels.
 
     Each frame's stable points go onto the template's by a similarity; rotation, scale and face position are smoothed
@@ -185,8 +201,14 @@ class LandmarkBasis:
             with np.load(path, allow_pickle=False) as file:
                 arrays = [file[name].astype(np.float32) for name in ("mean", "components", "eigenvalues")]
                 return cls(*arrays, str(file["space"]), float(file["rest_opening"]))
-        except (OSError, ValueError, KeyError, EOFError) as error:
-            raise UserError(f"{path}: no landmark basis ({error}); make one with python -m preprocess.pca") from error
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+            raise UserError(
+                f"{path}: no landmark basis ({error}); make one with python -m preprocess.pca"
+            ) from error
+
+    def save(self, path: Path, **notes: np.ndarray | float) -> None:
+        """Writes the basis, and notes on how it was made, as a .npz file."""
+        np.savez(path, **dataclasses.asdict(self), **notes)
 
     def project(self, landmarks: np.ndarray) -> np.ndarray:
         """landmarks (..., 136) -> coefficients (..., K)"""
@@ -213,3 +235,9 @@ class LandmarkBasis:
         opening = (points[LOWER_INNER_LIP, 1] - points[UPPER_INNER_LIP, 1]).mean()
         excess = max(0.0, float(opening) - self.rest_opening)
         return (normalised - excess * self.opening_direction()).astype(np.float32)
+
+
+def default_basis_path(store: Path) -> Path:
+    """Where `preprocess.pca` puts the basis of a store: grid.h5 -> grid_pca.npz, a folder -> pca.npz inside."""
+    store = Path(store)
+    return store / "pca.npz" if store.is_dir() else store.with_name(f"{store.stem}_pca.npz")

@@ -1,0 +1,85 @@
+"""MFCC against a plain transcription of the formulas, and windows whole against streamed."""
+
+import numpy as np
+import pytest
+
+from utils.audio import AudioWindows, context_windows, mfcc, windows
+
+
+def slow_mfcc(signal: np.ndarray) -> np.ndarray:
+    """The defining formulas of the reference features, loop by loop, in double precision."""
+    signal = np.append(signal[0], signal[1:] - 0.97 * signal[:-1])
+    count = 1 + max(0, int(np.ceil((len(signal) - 400) / 160)))
+    signal = np.append(signal, np.zeros(max(0, 400 + 160 * (count - 1) - len(signal))))
+    top = 2595 * np.log10(1 + 8000 / 700)
+    hertz = [700 * (10 ** (top * i / 27 / 2595) - 1) for i in range(28)]
+    bins = [int(513 * h / 16000) for h in hertz]
+    rows = []
+    for i in range(count):
+        power = np.abs(np.fft.rfft(signal[160 * i : 160 * i + 400], 512)) ** 2 / 512
+        logs = []
+        for f in range(26):
+            energy = sum(
+                power[k] * (k - bins[f]) / (bins[f + 1] - bins[f]) for k in range(bins[f], bins[f + 1])
+            )
+            energy += sum(
+                power[k] * (bins[f + 2] - k) / (bins[f + 2] - bins[f + 1])
+                for k in range(bins[f + 1], bins[f + 2])
+            )
+            logs.append(np.log(energy or np.finfo(float).eps))
+        cepstra = []
+        for n in range(1, 13):
+            dct = np.sqrt(2 / 26) * sum(logs[f] * np.cos(np.pi * n * (2 * f + 1) / 52) for f in range(26))
+            cepstra.append(dct * (1 + 11 * np.sin(np.pi * n / 22)))
+        rows.append(cepstra)
+    return np.array(rows)
+
+
+@pytest.fixture
+def speech() -> np.ndarray:
+    return 0.1 * np.random.default_rng(0).standard_normal(9000).astype(np.float32)
+
+
+@pytest.mark.parametrize("samples", [300, 400, 401, 4000])
+def test_mfcc_is_the_reference_features(speech, samples):
+    np.testing.assert_allclose(mfcc(speech[:samples]), slow_mfcc(speech[:samples].astype(float)), atol=1e-3)
+
+
+def test_one_second_is_99_rows_and_lrw_115():
+    assert mfcc(np.zeros(16000, np.float32)).shape == (99, 12)
+    assert mfcc(np.zeros(18560, np.float32)).shape == (115, 12)
+
+
+def test_a_window_is_the_rows_of_seven_frames(speech):
+    rows = mfcc(speech)
+    inner = windows(speech, 14)
+    # Row 0 of a whole signal has no sample before it; windows look further back than that only in frames 0 to 2.
+    np.testing.assert_allclose(inner[5], rows[8:36], atol=1e-3)
+
+
+def test_windows_from_the_middle_are_those_of_the_whole(speech):
+    whole, part = windows(speech, 14), windows(speech, 5, start=6)
+    np.testing.assert_allclose(whole[6:11, 1:], part[:, 1:], atol=1e-3)
+
+
+@pytest.mark.parametrize("samples", [100, 640, 641, 9000])
+@pytest.mark.parametrize("piece", [37, 640, 5000])
+def test_streamed_windows_are_the_whole(speech, samples, piece):
+    stream = AudioWindows()
+    parts = [stream.push(speech[i : min(i + piece, samples)]) for i in range(0, samples, piece)]
+    streamed = np.concatenate([*parts, stream.finish()])
+    np.testing.assert_allclose(streamed, windows(speech[:samples], -(-samples // 640)), atol=1e-3)
+
+
+def test_silence_is_all_zero_cepstra():
+    assert np.abs(windows(np.zeros(6400, np.float32), 10)).max() < 1e-6
+
+
+def test_warping_moves_a_formant_and_1_changes_nothing():
+    tone = np.sin(2 * np.pi * 1000 * np.arange(5120) / 16000).astype(np.float32)
+    needed = np.pad(tone, (0, 640 * 7 + 240 - 0))[: 640 * 7 + 240]
+    np.testing.assert_array_equal(context_windows(needed), context_windows(needed, 1.0))
+    higher = np.sin(2 * np.pi * 1100 * np.arange(len(needed)) / 16000).astype(np.float32)
+    apart = np.abs(context_windows(needed) - context_windows(higher)).mean()
+    warped = np.abs(context_windows(needed) - context_windows(higher, 1.1)).mean()
+    assert warped < 0.7 * apart

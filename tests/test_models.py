@@ -1,0 +1,155 @@
+"""Shapes, time folded or not, streaming, recurrence and the landmark warp."""
+
+import pytest
+import torch
+
+from models import ATNet, ATNetSingle, Discriminator, VGNet
+from models.convgru import ConvGRU
+from models.warp import landmark_warp
+from utils.landmarks import TEMPLATE, normalise
+
+FACE = torch.from_numpy(normalise(TEMPLATE))
+
+
+def randomise(model: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
+    """Running statistics that are not those of an untrained network, so that eval mode is put to the test."""
+    generator = torch.Generator().manual_seed(seed)
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.3, generator=generator)
+            module.running_var.uniform_(0.5, 2, generator=generator)
+    return model.eval()
+
+
+def small_vgnet(**options) -> VGNet:
+    torch.manual_seed(0)
+    return randomise(VGNet(**{"width": 4, "blocks": 2, "size": 64} | options))
+
+
+@pytest.fixture
+def portrait() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """example_image (2, 3, 64, 64), landmarks (2, 5, 136), example_landmarks (2, 136)"""
+    torch.manual_seed(1)
+    return torch.rand(2, 3, 64, 64) * 2 - 1, FACE + 0.05 * torch.randn(2, 5, 136), FACE.expand(2, -1)
+
+
+@pytest.mark.parametrize("warp", ["none", "landmark"])
+@pytest.mark.parametrize("recurrence", ["none", "time"])
+def test_vgnet_folded_over_time_is_frame_by_frame(portrait, warp, recurrence):
+    image, landmarks, example = portrait
+    model = small_vgnet(warp=warp, recurrence=recurrence)
+    with torch.no_grad():
+        whole, state, frames = model(*portrait), None, []
+        for t in range(5):
+            single = model(image, landmarks[:, t : t + 1], example, state)
+            state = single.state
+            frames.append(single.frames)
+    assert whole.frames.shape == (2, 5, 3, 64, 64) and whole.attention.shape == (2, 5, 1, 64, 64)
+    assert whole.motion.shape == (2, 5, 3, 64, 64) and whole.landmark_attention.shape == (2, 5, 1, 16, 16)
+    torch.testing.assert_close(whole.frames, torch.cat(frames, 1), atol=1e-5, rtol=0)
+
+
+def test_clips_of_a_batch_do_not_mix(portrait):
+    image, landmarks, example = portrait
+    model = small_vgnet()
+    changed = landmarks.clone()
+    changed[0] += 0.1
+    with torch.no_grad():
+        difference = (
+            (model(image, changed, example).frames - model(*portrait).frames).abs().amax((1, 2, 3, 4))
+        )
+    assert difference[0] > 0 and difference[1] == 0
+
+
+@pytest.mark.parametrize(("recurrence", "reaches"), [("time", True), ("none", False)])
+def test_the_gru_remembers_earlier_frames_only_over_time(recurrence, reaches):
+    torch.manual_seed(0)
+    gru = ConvGRU(3, 4, recurrence)
+    features = torch.randn(1, 4, 3, 5, 5)
+    changed = features.clone()
+    changed[:, 1] += 1
+    difference = (gru(features)[0] - gru(changed)[0]).abs().amax((0, 2, 3, 4))
+    assert difference[0] == 0 and difference[1] > 0
+    assert bool(difference[3] > 0) == reaches
+
+
+def test_the_frame_is_composed_as_the_paper_says(portrait):
+    out = small_vgnet()(*portrait)
+    still = portrait[0].unsqueeze(1)
+    torch.testing.assert_close(out.frames, out.attention * out.motion + (1 - out.attention) * still)
+
+
+def test_every_parameter_of_every_network_learns(portrait):
+    image, landmarks, example = portrait
+    torch.manual_seed(0)
+    small = dict(channels=(4, 4, 8, 8, 8), audio_features=(16, 8))
+    audio, coefficients = torch.randn(2, 5, 28, 12), torch.randn(2, 6)
+    cases = [
+        (ATNet(**small, example_features=(8, 8), hidden=8), (audio, coefficients)),
+        (ATNetSingle(**small), (audio,)),
+        (VGNet(4, 2, size=64, warp="landmark").train(), portrait),
+        (
+            Discriminator(4, 16, 8, size=64),
+            (landmarks.new_ones(2, 5, 3, 64, 64) * image.unsqueeze(1), example),
+        ),
+    ]
+    for model, inputs in cases:
+        outputs = model(*inputs)
+        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+        sum((x * torch.randn_like(x)).sum() for x in outputs).backward()
+        dead = [
+            name for name, weight in model.named_parameters() if weight.grad is None or not weight.grad.any()
+        ]
+        assert not dead, f"{type(model).__name__}: {dead}"
+
+
+def test_atnet_streams_as_it_runs_whole():
+    torch.manual_seed(0)
+    model = randomise(
+        ATNet(channels=(4, 4, 8, 8, 8), audio_features=(16, 8), example_features=(8, 8), hidden=8)
+    )
+    audio, example = torch.randn(1, 9, 28, 12), torch.randn(1, 6)
+    with torch.no_grad():
+        whole = model(audio, example)
+        first, state = model.stream(audio[:, :4], example)
+        second, _ = model.stream(audio[:, 4:], example, state)
+    assert whole.shape == (1, 9, 6)
+    torch.testing.assert_close(whole, torch.cat([first, second], 1), atol=1e-6, rtol=0)
+
+
+def test_the_discriminator_takes_clips_of_any_length():
+    model = Discriminator(4, 16, 8, size=64)
+    for steps in (1, 16, 20):
+        logits, landmarks = model(torch.zeros(2, steps, 3, 64, 64), FACE.expand(2, -1))
+        assert logits.shape == (2,) and landmarks.shape == (2, steps, 136)
+
+
+def test_the_warp_of_unmoved_landmarks_is_the_image():
+    image = torch.rand(2, 3, 64, 64)
+    warped = landmark_warp(image, FACE.expand(2, -1), FACE.expand(2, 3, -1))
+    torch.testing.assert_close(warped, image.unsqueeze(1).expand(-1, 3, -1, -1, -1), atol=1e-4, rtol=0)
+
+
+def test_the_warp_carries_pixels_with_the_landmarks():
+    """A dot painted on the nose is found where the shifted landmarks say."""
+    size, shift = 128, 6
+    y, x = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
+    nose = torch.tensor(TEMPLATE[30])
+    dot = torch.exp(-((x - nose[0]) ** 2 + (y - nose[1]) ** 2) / 8.0)[None, None].expand(1, 3, -1, -1)
+    moved = (FACE.view(68, 2) + torch.tensor([0.0, shift / (size / 2)])).view(1, 1, 136)
+    weight = landmark_warp(dot, FACE[None], moved)[0, 0, 0]
+    centre = torch.stack([(weight * x).sum(), (weight * y).sum()]) / weight.sum()
+    torch.testing.assert_close(centre, nose + torch.tensor([0.0, shift]), atol=0.4, rtol=0)
+
+
+def test_the_warp_is_differentiable():
+    target = (FACE + 0.02).view(1, 1, 136).requires_grad_()
+    landmark_warp(torch.rand(1, 3, 32, 32), FACE[None], target).square().sum().backward()
+    assert torch.isfinite(target.grad).all() and target.grad.abs().max() > 0
+
+
+def test_the_warp_survives_lips_that_touch():
+    closed = FACE.clone().view(68, 2)
+    closed[[65, 66, 67]] = closed[[63, 62, 61]]
+    warped = landmark_warp(torch.rand(1, 3, 64, 64), FACE[None], closed.view(1, 1, 136))
+    assert torch.isfinite(warped).all()

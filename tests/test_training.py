@@ -1,0 +1,213 @@
+"""Training through the scripts' own main: it learns, resumes exactly, stops cleanly, runs in two processes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+import atnet
+import vgnet
+from models import ATNet, ATNetSingle, VGNet
+from tests.synthetic import make_store
+from utils.checkpoint import load_model
+from utils.errors import run
+
+ROOT = Path(__file__).parent.parent
+AT = "-channels 4,4,8,8,8 -audio_features 16,16 -hidden 8 -layers 1 -frames 8 -batch_size 4".split()
+VG = "-width 4 -blocks 1 -frames 4 -batch_size 2 -warp landmark".split()
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> Path:
+    return make_store(tmp_path_factory.mktemp("store") / "grid.h5")
+
+
+def train(script, store: Path, folder: Path, *options) -> int:
+    flags = ["-dataset_dir", store, "-splits", store.parent / "splits", "-num_thread", 0, "-cuda", "false"]
+    flags += [
+        "-model_dir",
+        folder,
+        "-sample_dir",
+        folder / "samples",
+        *(AT if script is atnet else VG),
+        *options,
+    ]
+    return run(
+        lambda args: script.launch(script.train, args), lambda: script.parse_args([str(x) for x in flags])
+    )
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    (path,) = folder.glob("*.safetensors")
+    return load_model(path).state_dict()
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor], **tolerance) -> None:
+    assert a.keys() == b.keys()
+    for name in a:
+        torch.testing.assert_close(
+            a[name], b[name], **tolerance, msg=lambda text, name=name: f"{name}: {text}"
+        )
+
+
+@pytest.mark.parametrize("script", [atnet, vgnet])
+def test_resume_equals_an_uninterrupted_run(script, store, tmp_path):
+    options = ("-ema", 0.9, "-save_every", 2)
+    assert train(script, store, tmp_path / "whole", *options, "-steps", 4) == 0
+    assert train(script, store, tmp_path / "halves", *options, "-steps", 2) == 0
+    assert train(script, store, tmp_path / "halves", *options, "-steps", 4) == 0
+    same(weights(tmp_path / "whole"), weights(tmp_path / "halves"), rtol=0, atol=0)
+
+
+def test_a_run_with_other_settings_is_not_resumed(store, tmp_path, capsys):
+    assert train(atnet, store, tmp_path, "-steps", 1) == 0
+    before = weights(tmp_path)
+    assert train(atnet, store, tmp_path, "-steps", 2, "-seed", 5) == 2
+    assert "atnet_state.pt: belongs to a run with other settings (seed 0 -> 5)" in capsys.readouterr().err
+    same(before, weights(tmp_path), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(("lstm", "network"), [("true", ATNet), ("false", ATNetSingle)])
+def test_atnet_learns_the_drawn_faces(lstm, network, store, tmp_path):
+    common = ("-lstm", lstm, "-augment", "false", "-lr", 0.003, "-whiten")
+    assert train(atnet, store, tmp_path / "before", *common, "-steps", 1) == 0
+    assert train(atnet, store, tmp_path / "after", *common, "-steps", 120) == 0
+    errors = [
+        validation_error(tmp_path / name / "atnet.safetensors", store, network)
+        for name in ("before", "after")
+    ]
+    assert errors[1] < 0.5 * errors[0]
+
+
+def validation_error(path: Path, store: Path, network: type) -> float:
+    from data.splits import clip_ids
+    from data.store import ClipStore
+
+    opened = ClipStore(store)
+    ids = clip_ids(opened, "grid", "train", store.parent / "splits")
+    return atnet.validate(load_model(path, expect=network), opened, ids, torch.device("cpu"))["mse"]
+
+
+def test_vgnet_overfits_one_clip_to_less_error_than_a_static_face(store, tmp_path, capsys):
+    options = ("-augment", "false", "-warp", "none", "-width", 8, "-adversarial_start", 10**6, "-dropout", 0)
+    assert train(vgnet, store, tmp_path, *options, "-lr", 0.003, "-steps", 120, "-cooldown", 40) == 0
+    model = load_model(tmp_path / "vgnet.safetensors", expect=VGNet)
+    from data.portraits import PortraitSamples
+    from data.store import ClipStore
+
+    samples = PortraitSamples(ClipStore(store), ["s1/clip0"], 8, seed=0, augment=False)
+    batch = {name: torch.stack([samples[i][name] for i in range(4)]) for name in samples[0]}
+    with torch.no_grad():
+        fake = model(batch["example_image"], batch["landmarks"], batch["example_landmarks"]).frames
+    real, static = batch["frames"], batch["example_image"].unsqueeze(1)
+    assert (fake - real).abs().mean() < 0.8 * (static - real).abs().mean()
+
+
+def test_weights_can_be_fine_tuned(store, tmp_path, capsys):
+    assert train(vgnet, store, tmp_path / "first", "-steps", 1) == 0
+    start = tmp_path / "first" / "vgnet.safetensors"
+    assert train(vgnet, store, tmp_path / "second", "-steps", 1, "-lr", 0, "-load_model", start) == 0
+    trained = {name for name, _ in VGNet(4, 1, warp="landmark").named_parameters()}
+    first, second = (weights(tmp_path / name) for name in ("first", "second"))
+    same({n: first[n] for n in trained}, {n: second[n] for n in trained}, rtol=0, atol=0)
+    assert train(vgnet, store, tmp_path / "third", "-steps", 1, "-width", 8, "-load_model", start) == 2
+    assert "vgnet.safetensors: its network has width 4" in capsys.readouterr().err
+
+
+def environment() -> dict[str, str]:
+    return os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+
+
+def command(store: Path, folder: Path, *options: str) -> list[str]:
+    flags = [
+        "-dataset_dir",
+        store,
+        "-splits",
+        store.parent / "splits",
+        "-num_thread",
+        "0",
+        "-model_dir",
+        folder,
+    ]
+    return ["atnet.py", *(str(x) for x in flags), "-sample_dir", str(folder), *AT, "-lstm", "false", *options]
+
+
+def test_two_processes_train_as_one(store, tmp_path):
+    """Same samples a step, half in each process, gradients averaged: the same weights (no batch norm in this net)."""
+    steps = ("-steps", "3", "-cuda", "false", "-clip", "0")
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    two = command(store, tmp_path / "two", *steps, "-batch_size", "2")
+    subprocess.run(
+        [*torchrun, *two], cwd=ROOT, env=environment(), check=True, capture_output=True, timeout=300
+    )
+    one = command(store, tmp_path / "one", *steps, "-batch_size", "4")
+    subprocess.run(
+        [sys.executable, *one], cwd=ROOT, env=environment(), check=True, capture_output=True, timeout=300
+    )
+    same(weights(tmp_path / "one"), weights(tmp_path / "two"), rtol=1e-4, atol=2e-5)
+
+
+def test_ctrl_c_saves_and_the_run_goes_on(store, tmp_path):
+    flags = command(store, tmp_path, "-steps", "100000", "-save_every", "100000", "-cuda", "false")
+    process = subprocess.Popen(
+        [sys.executable, *flags], cwd=ROOT, env=environment(), stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.time() + 120
+    while not list(tmp_path.glob("logs/*")) and time.time() < deadline:
+        time.sleep(0.2)
+    time.sleep(2)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors and "run the same command again to go on" in errors
+    saved = torch.load(tmp_path / "atnet_state.pt", weights_only=True)
+    assert saved["step"] > 0
+    assert train(atnet, store, tmp_path, "-lstm", "false", "-steps", saved["step"] + 1) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["-dataset_dir", "nowhere.h5"], "nowhere.h5: no such clip store"),
+        (["-pca", "nowhere.npz"], "nowhere.npz: no landmark basis"),
+        (["-frames", "500"], "no training clip has 500 frames"),
+        (["-channels", "4,x"], "4,x: give 5 widths"),
+        (["-load_model", "nowhere.safetensors"], "nowhere.safetensors: no such file"),
+    ],
+)
+def test_mistakes_are_one_line_and_exit_2(options, message, store, tmp_path, capsys):
+    assert train(atnet, store, tmp_path / "out", "-steps", 1, *options) == 2
+    errors = capsys.readouterr().err.strip().splitlines()
+    assert len(errors) == 1 and errors[0].startswith("error: ") and message in errors[0]
+    assert not list(tmp_path.glob("out/*.safetensors"))
+
+
+@pytest.mark.parametrize("damage", [b"", b"not a state", "truncated", "pickle"])
+def test_a_damaged_state_is_named_and_kept(damage, store, tmp_path, capsys):
+    assert train(atnet, store, tmp_path, "-steps", 1) == 0
+    path = tmp_path / "atnet_state.pt"
+    contents = {"truncated": path.read_bytes()[:2000], "pickle": b"cos\nsystem\n(S'touch hostile'\ntR."}
+    path.write_bytes(contents.get(damage, damage))
+    assert train(atnet, store, tmp_path, "-steps", 2) == 2
+    assert "atnet_state.pt: not a whole training state" in capsys.readouterr().err
+    assert not Path("hostile").exists()
+
+
+def test_training_needs_only_torch_numpy_h5py_and_tqdm():
+    """A bare GPU machine with a preprocessed store has neither dlib nor librosa nor PyAV."""
+    code = """
+import sys
+banned = {"dlib", "librosa", "av", "cv2", "scipy", "skimage", "safetensors", "tensorboard", "matplotlib"}
+class Ban:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in banned:
+            raise ImportError(name)
+sys.meta_path.insert(0, Ban())
+import atnet, vgnet
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, env=environment(), timeout=120)

@@ -1,0 +1,90 @@
+"""Several processes by torchrun or by -device_ids; each function answers sensibly when there is one process."""
+
+from __future__ import annotations
+
+import os
+from argparse import Namespace
+from collections.abc import Callable
+from contextlib import contextmanager
+
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from utils.cli import device_list, pick_device
+from utils.errors import UserError
+
+
+def rank() -> int:
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def world_size() -> int:
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def is_main() -> bool:
+    """Whether this process writes files and prints."""
+    return rank() == 0
+
+
+def barrier() -> None:
+    if dist.is_initialized():
+        dist.barrier()
+
+
+def any_process(flag: bool, device: torch.device) -> bool:
+    """True everywhere as soon as it is true in one process."""
+    if not dist.is_initialized():
+        return flag
+    value = torch.tensor(float(flag), device=device)
+    dist.all_reduce(value, op=dist.ReduceOp.MAX)
+    return bool(value)
+
+
+def parallel(model: nn.Module, device: torch.device) -> nn.Module:
+    """The model, wrapped so that its gradients are averaged over the processes."""
+    if not dist.is_initialized():
+        return model
+    # Buffers are running statistics: each process keeps its own, and the main one's are saved.
+    ids = [device.index] if device.type == "cuda" else None
+    return nn.parallel.DistributedDataParallel(model, device_ids=ids, broadcast_buffers=False)
+
+
+def launch(train: Callable[[Namespace, torch.device], None], args: Namespace) -> None:
+    """Runs `train` on one device, on all of -device_ids, or as one of torchrun's processes."""
+    if "LOCAL_RANK" in os.environ:
+        with _group(args.cuda) as device:
+            train(args, device)
+        return
+    ids = device_list(args.device_ids)
+    if not (args.cuda and torch.cuda.is_available()) or len(ids) == 1:
+        train(args, pick_device(args.cuda, args.device_ids))
+        return
+    if max(ids) >= torch.cuda.device_count():
+        raise UserError(
+            f"-device_ids {args.device_ids}: this machine has {torch.cuda.device_count()} GPU(s), from 0"
+        )
+    os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
+    os.environ.setdefault("MASTER_PORT", str(29500 + os.getpid() % 1000))
+    torch.multiprocessing.spawn(_spawned, (train, args, ids), nprocs=len(ids))
+
+
+def _spawned(number: int, train: Callable, args: Namespace, ids: list[int]) -> None:
+    os.environ.update(RANK=str(number), LOCAL_RANK=str(ids[number]), WORLD_SIZE=str(len(ids)))
+    with _group(cuda=True) as device:
+        train(args, device)
+
+
+@contextmanager
+def _group(cuda: bool):
+    """Joins the process group that the environment describes; NCCL on GPUs, gloo on CPUs."""
+    use_gpu = cuda and torch.cuda.is_available()
+    device = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if use_gpu else torch.device("cpu")
+    if use_gpu:
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if use_gpu else "gloo")
+    try:
+        yield device
+    finally:
+        dist.destroy_process_group()

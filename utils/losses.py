@@ -1,0 +1,76 @@
+"""The losses of Section 3.4 as plain functions; each adds up parts that the log shows by name."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+MOUTH_Y = slice(97, 136, 2)  # the y coordinates of landmarks 48 to 67
+Parts = dict[str, Tensor]
+
+
+def coefficient_loss(predicted: Tensor, true: Tensor, eigenvalues: Tensor | None = None) -> Tensor:
+    """predicted, true (B, T, K) -> mean squared error in PCA space; with eigenvalues (K,), of whitened coefficients."""
+    if eigenvalues is None:
+        return F.mse_loss(predicted, true)
+    return ((predicted - true).square() / eigenvalues).mean()
+
+
+def dynamic_pixel_loss(
+    fake: Tensor, real: Tensor, attention: Tensor, beta: float, weight: Tensor | None = None
+):
+    """Eq. 5: absolute error of frames (B, T, 3, H, W), weighted by the attention (B, T, 1, H, W) and at least by beta.
+
+    The gradient stops at the attention, which could otherwise lower the loss by looking away. weight: one more map
+    (B, T, 1, H, W), of mean 1 or above, for places that matter more.
+    """
+    pixelwise = attention.detach() + beta
+    if weight is not None:
+        pixelwise = pixelwise * weight
+    return ((fake - real).abs() * pixelwise).mean()
+
+
+def mouth_map(landmarks: Tensor, size: int, strength: float) -> Tensor:
+    """landmarks (B, T, 136) -> (B, T, 1, H, W): 1, and 1 + strength within the mouth, with a soft edge"""
+    mouth = landmarks.unflatten(-1, (68, 2))[..., 48:68, :]
+    centre, spread = mouth.mean(-2), mouth.amax(-2) - mouth.amin(-2)
+    axis = (torch.arange(size, device=landmarks.device) * 2 + 1) / size - 1
+    across = (axis - centre[..., 0:1]) / (0.55 * spread[..., 0:1] + 0.06)  # (B, T, W)
+    down = (axis - centre[..., 1:2]) / (0.55 * spread[..., 1:2] + 0.08)  # (B, T, H)
+    radius = across.square().unsqueeze(-2) + down.square().unsqueeze(-1)
+    return (1 + strength * torch.exp(-radius.square())).unsqueeze(2)
+
+
+def landmark_loss(predicted: Tensor, true: Tensor, mouth_weight: float) -> Tensor:
+    """predicted, true (B, T, 136) -> mean squared error, the mouth's y coordinates weighted by mouth_weight.
+
+    The original multiplied prediction and target by 100 before squaring, which is a mouth_weight of 10,000.
+    """
+    squared = (predicted - true).square()
+    weights = torch.ones_like(squared[0, 0])
+    weights[MOUTH_Y] = mouth_weight
+    return (squared * weights).mean()
+
+
+def discriminator_loss(
+    logits_real: Tensor,
+    logits_fake: Tensor,
+    landmarks_real: Tensor,
+    landmarks_fake: Tensor,
+    true: Tensor,
+    mouth: float,
+) -> tuple[Tensor, Parts]:
+    """Eq. 6: tell real clips from fake ones (logits (B,)), and read the true landmarks (B, T, 136) off both."""
+    parts = {
+        "real": F.binary_cross_entropy_with_logits(logits_real, torch.ones_like(logits_real)),
+        "fake": F.binary_cross_entropy_with_logits(logits_fake, torch.zeros_like(logits_fake)),
+        "landmark_real": landmark_loss(landmarks_real, true, mouth),
+        "landmark_fake": landmark_loss(landmarks_fake, true, mouth),
+    }
+    return sum(parts.values()), parts
+
+
+def adversarial_loss(logits: Tensor) -> Tensor:
+    """logits (B,) of fake clips -> the non-saturating generator loss"""
+    return F.binary_cross_entropy_with_logits(logits, torch.ones_like(logits))

@@ -1,0 +1,83 @@
+"""What a run shows while it goes on: a progress bar, and scalars for TensorBoard."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Iterable
+from pathlib import Path
+
+from torch import Tensor
+from tqdm import tqdm
+
+from utils.distributed import is_main
+
+
+class Log:
+    """Scalars and pictures for TensorBoard; silent where that package is absent or this is not the main process."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self.writer = None
+        if folder is None:
+            return
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            return
+        self.writer = SummaryWriter(str(folder))
+
+    def scalars(self, prefix: str, values: dict[str, float], step: int) -> None:
+        if self.writer:
+            for name, value in values.items():
+                self.writer.add_scalar(f"{prefix}/{name}", value, step)
+
+    def close(self) -> None:
+        if self.writer:
+            self.writer.close()
+
+
+def mean_values(values: Iterable[dict[str, Tensor | float]]) -> dict[str, float]:
+    """The mean of each named value."""
+    rows = list(values)
+    return {
+        name: float(sum(float(row[name]) for row in rows) / len(rows)) for name in (rows[0] if rows else ())
+    }
+
+
+class Progress:
+    """A bar of training steps with a smoothed mean of each loss and the frames per second; main process only."""
+
+    def __init__(self, args: Namespace, first: int) -> None:
+        self.bar = tqdm(
+            total=args.steps, initial=first, unit="step", dynamic_ncols=True, disable=not is_main()
+        )
+        self.frames, self.values, self.notes = 0, {}, {}
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.close()
+
+    def step(self, losses: dict[str, Tensor], frames: int, log: Log, step: int) -> None:
+        """Counts one step over `frames` frames; every tenth is shown and logged."""
+        self.frames += frames
+        self.bar.update()
+        if self.bar.disable or step % 10:
+            return
+        for name, value in losses.items():
+            self.values[name] = 0.9 * self.values.get(name, float(value)) + 0.1 * float(value)
+        log.scalars("train", {name: float(value) for name, value in losses.items()}, step)
+        self._show()
+
+    def note(self, values: dict[str, float]) -> dict[str, float]:
+        """Shows validation figures until the next ones come; -> the same figures"""
+        self.notes = {f"val_{name}": value for name, value in values.items()}
+        self.bar.write(
+            f"step {self.bar.n}: " + ", ".join(f"{name} {value:.5g}" for name, value in self.notes.items())
+        )
+        return values
+
+    def _show(self) -> None:
+        speed = self.frames / max(self.bar.format_dict["elapsed"], 1e-9)
+        shown = {name: f"{value:.4g}" for name, value in (self.values | self.notes).items()}
+        self.bar.set_postfix(shown | {"frames/s": f"{speed:.0f}"}, refresh=False)

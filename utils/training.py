@@ -1,0 +1,209 @@
+"""What both training loops need: precision, schedule, moving average, state on disk, a clean stop."""
+
+from __future__ import annotations
+
+import io
+import json
+import signal
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from utils.checkpoint import load_model, write_whole
+from utils.cli import add_device_flags, add_flag, add_switch
+from utils.distributed import any_process, rank
+from utils.errors import UserError
+
+STATE_FORMAT = "talking-face training state"
+
+
+def add_training_flags(parser: ArgumentParser, steps: int, batch_size: int, frames: int, lr: float) -> None:
+    """Flags that atnet.py and vgnet.py share; the numbers are the script's defaults."""
+
+    def number(name: str, default: float, help: str) -> None:
+        add_flag(parser, name, type=type(default), default=default, help=f"{help} (default {default})")
+
+    add_device_flags(parser)
+    add_flag(
+        parser, "dataset", choices=("grid", "lrw"), default="grid", help="whose splits to use (default grid)"
+    )
+    add_flag(
+        parser, "dataset_dir", type=Path, default=Path("store/grid.h5"), help="clip store, a file or a folder"
+    )
+    add_flag(parser, "splits", type=Path, help="folder with train.txt and val.txt, one clip id a line")
+    add_flag(parser, "load_model", type=Path, help="weights to start from, instead of random ones")
+    number("steps", steps, "training steps in all")
+    number("batch_size", batch_size, "clips a step and process")
+    number("frames", frames, "frames a clip; the paper's: 16")
+    number("lr", lr, "Adam's learning rate; the paper's: 2e-4")
+    number("beta1", 0.5, "Adam's first beta, the paper's")
+    number("beta2", 0.999, "Adam's second beta, the paper's")
+    number("cooldown", 0, "last steps, over which the rate falls to zero")
+    number("clip", 5.0, "largest gradient norm, 0 for any")
+    number("ema", 0.0, "decay of the weights' moving average, 0 for none")
+    number("seed", 0, "of weights, data order and augmentation")
+    number("speaker_power", 0.5, "1: clips are drawn alike; 0: speakers are")
+    number("num_thread", 1, "processes that prepare batches")
+    number("save_every", 500, "steps between checkpoints, validations and pictures")
+    add_flag(
+        parser,
+        "precision",
+        choices=("auto", "bf16", "fp32"),
+        default="auto",
+        help="auto: bf16 where it is fast",
+    )
+    add_switch(parser, "augment", True, "change voices, faces and light (default true)")
+    add_switch(parser, "compile", False, "torch.compile the networks (default false)")
+
+
+def start_from(model: nn.Module, path: Path | None) -> None:
+    """Copies the weights of the file into the network. Raises UserError where they are another network's."""
+    if path is None:
+        return
+    loaded = load_model(path, expect=type(model))
+    if loaded.config != model.config:
+        changed = [f"{key} {value}" for key, value in loaded.config.items() if value != model.config[key]]
+        raise UserError(f"{path}: its network has {', '.join(changed)}; give the same flags to start from it")
+    model.load_state_dict(loaded.state_dict())
+
+
+def run_settings(model: nn.Module, args: Namespace, processes: int) -> dict:
+    """What must stay the same for a run to go on where it stopped."""
+    settings = {name: getattr(args, name) for name in ("dataset", "seed", "batch_size", "frames", "augment")}
+    return dict(config=model.config, processes=processes) | settings
+
+
+def use_bf16(precision: str, device: torch.device) -> bool:
+    """Whether to compute in bfloat16; "auto" answers yes only where the hardware multiplies it."""
+    if precision != "auto":
+        return precision == "bf16"
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    tests = (getattr(torch.cpu, f"_is_{feature}_supported", bool) for feature in ("amx_tile", "avx512_bf16"))
+    return any(test() for test in tests)
+
+
+def autocast(precision: str, device: torch.device) -> torch.autocast:
+    """A context that computes in bfloat16 where `use_bf16` says so."""
+    # Its cache of cast weights would outlive a change of requires_grad between two networks' turns.
+    return torch.autocast(device.type, torch.bfloat16, use_bf16(precision, device), cache_enabled=False)
+
+
+def learning_rate(step: int, args: Namespace) -> float:
+    """Constant, then linear to zero over the last `cooldown` steps."""
+    left = args.steps - step
+    return args.lr * min(1.0, left / args.cooldown) if args.cooldown else args.lr
+
+
+def update(optimiser: torch.optim.Optimizer, loss: Tensor, step: int, args: Namespace) -> None:
+    """One step down the gradient of `loss`, at the schedule's rate, with the norm clipped."""
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    group = optimiser.param_groups[0]
+    if args.clip:
+        nn.utils.clip_grad_norm_(group["params"], args.clip)
+    group["lr"] = learning_rate(step, args)
+    optimiser.step()
+
+
+class MovingAverage:
+    """An exponential moving average of a network's weights and a copy of its buffers."""
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.weights = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, model: nn.Module, step: int) -> None:
+        """Early on the average forgets faster, so that it is not held back by the first random weights."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        for name, tensor in model.state_dict().items():
+            if tensor.is_floating_point():
+                self.weights[name].lerp_(tensor, 1 - decay)
+            else:
+                self.weights[name].copy_(tensor)
+
+
+def seed_step(seed: int, step: int) -> None:
+    """Dropout is a function of (seed, step, process), so that a resumed run repeats the uninterrupted one."""
+    torch.manual_seed(((seed * 1_000_003 + step) * 1009 + rank()) % 2**63)
+
+
+class TrainingState:
+    """Everything a run needs to go on: step, networks, optimisers, moving average; one file, written whole.
+
+    parts: objects with state_dict() and load_state_dict(). settings: what must be the same when a run resumes.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        parts: dict[str, nn.Module | torch.optim.Optimizer],
+        settings: dict,
+        average: MovingAverage | None = None,
+    ) -> None:
+        self.path, self.parts, self.settings, self.average = path, parts, settings, average
+
+    def save(self, step: int) -> None:
+        state = {name: part.state_dict() for name, part in self.parts.items()}
+        if self.average:
+            state["average"] = self.average.weights
+        buffer = io.BytesIO()
+        header = dict(format=STATE_FORMAT, settings=json.dumps(self.settings), step=step)
+        torch.save(header | {"state": state}, buffer)
+        write_whole(self.path, buffer.getvalue())
+
+    def load(self, device: torch.device) -> int:
+        """The step to go on from, 0 where there is no such file. Raises UserError for a file of another run."""
+        if not self.path.exists():
+            return 0
+        saved = read_state(self.path, device)
+        before = json.loads(saved["settings"])
+        changed = [key for key in self.settings if before.get(key) != self.settings[key]]
+        if changed:
+            what = ", ".join(f"{key} {before.get(key)} -> {self.settings[key]}" for key in changed)
+            raise UserError(
+                f"{self.path}: belongs to a run with other settings ({what}); choose another -model_dir"
+            )
+        for name, part in self.parts.items():
+            part.load_state_dict(saved["state"][name])
+        if self.average:
+            self.average.weights = saved["state"]["average"]
+        return saved["step"]
+
+
+def read_state(path: Path, device: torch.device | str = "cpu") -> dict:
+    """A training state's dictionary, without running anything that a pickle may hold. Raises UserError."""
+    try:
+        saved = torch.load(path, map_location=device, weights_only=True)
+        if saved["format"] != STATE_FORMAT:
+            raise ValueError("another kind of file")
+    except Exception as error:  # torch.load raises nearly anything for a damaged file
+        reason = str(error).split("\n")[0][:100]
+        raise UserError(f"{path}: not a whole training state ({reason}); delete it to start over") from error
+    return saved
+
+
+class Stop:
+    """Turns the first Ctrl-C (or SIGTERM) into a request that the loop reads between two steps."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device, self.asked = device, False
+
+    def __enter__(self) -> Stop:
+        self.before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+    def _ask(self, number: int, _: object) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+
+    def requested(self) -> bool:
+        return any_process(self.asked, self.device)

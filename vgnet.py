@@ -1,0 +1,247 @@
+"""Train VG-net: one example image and landmarks to frames (Sections 3.2 to 3.4).
+
+    python vgnet.py --dataset grid --dataset_dir store/grid.h5 -model_dir model/vgnet -sample_dir sample/vgnet
+    python vgnet.py -device_ids 0,1 -batch_size 10 ...         # two GPUs
+    torchrun --nproc_per_node 8 vgnet.py ...                   # more, also over machines
+    python vgnet.py -warp landmark -width 32 -blocks 4 ...     # the recipe of the shipped weights, see the README
+
+To resume, run the same command again. Writes MODEL_DIR/NAME.safetensors, for vgnet_test.py and demo.py, and
+MODEL_DIR/NAME_state.pt, with the discriminator.
+"""
+
+from __future__ import annotations
+
+import copy
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from data.loader import step_loader
+from data.portraits import PortraitSamples
+from data.splits import clip_ids
+from data.store import ClipStore
+from models import Discriminator, VGNet, VGOutput
+from utils.checkpoint import save_model
+from utils.cli import add_flag, parser
+from utils.distributed import is_main, launch, parallel, world_size
+from utils.errors import run
+from utils.losses import (
+    Parts,
+    adversarial_loss,
+    discriminator_loss,
+    dynamic_pixel_loss,
+    landmark_loss,
+    mouth_map,
+)
+from utils.progress import Log, Progress, mean_values
+from utils.samples import landmark_pictures, save_rows, to_pictures
+from utils.training import (
+    MovingAverage,
+    Stop,
+    TrainingState,
+    add_training_flags,
+    autocast,
+    run_settings,
+    seed_step,
+    start_from,
+    update,
+)
+
+Batch = dict[str, Tensor]
+
+
+def parse_args(argv: list[str] | None = None) -> Namespace:
+    flags = parser(__doc__)
+    add_training_flags(flags, steps=100000, batch_size=10, frames=16, lr=2e-4)
+    add_flag(flags, "model_dir", type=Path, default=Path("model/vgnet"), help="folder to save weights")
+    add_flag(flags, "model_name", default="vgnet", help="name of the weights' file (default vgnet)")
+    add_flag(
+        flags,
+        "sample_dir",
+        type=Path,
+        default=Path("sample/vgnet"),
+        help="folder of pictures made in training",
+    )
+    add_flag(
+        flags, "width", type=int, default=64, help="channels of the first layer (default 64, the paper's)"
+    )
+    add_flag(flags, "blocks", type=int, default=9, help="residual blocks (default 9, the paper's)")
+    add_flag(
+        flags, "dropout", type=float, default=0.5, help="in the residual blocks (default 0.5, the paper's)"
+    )
+    add_flag(
+        flags, "recurrence", choices=("time", "none"), default="time", help="of the ConvGRU (default time)"
+    )
+    add_flag(
+        flags, "warp", choices=("none", "landmark"), default="none", help="landmark: move the pixels first"
+    )
+    add_flag(
+        flags,
+        "pixel_weight",
+        type=float,
+        default=10.0,
+        help="dynamic pixel-wise loss (default 10, the paper's)",
+    )
+    add_flag(flags, "beta", type=float, default=0.5, help="least pixel weight (default 0.5, the paper's)")
+    add_flag(
+        flags, "mouth_weight", type=float, default=2.0, help="extra pixel weight of the mouth (paper: 0)"
+    )
+    add_flag(flags, "adversarial_weight", type=float, default=0.1, help="GAN loss (default 0.1; paper: 1)")
+    add_flag(flags, "adversarial_start", type=int, default=0, help="step from which the discriminator trains")
+    add_flag(
+        flags, "landmark_weight", type=float, default=1.0, help="landmarks read off the frames (paper: 1)"
+    )
+    add_flag(
+        flags, "mouth_landmark_weight", type=float, default=10.0, help="of mouth y (original's effect: 10000)"
+    )
+    add_flag(flags, "discriminator_width", type=int, help="its first layer's channels (default: -width)")
+    return flags.parse_args(argv)
+
+
+def generator_loss(
+    fake: VGOutput, batch: Batch, discriminator: Discriminator | None, args: Namespace
+) -> tuple[Tensor, Parts]:
+    """Eq. 7: the generator's terms, kept apart so that the log can show each."""
+    weight = (
+        mouth_map(batch["landmarks"], fake.frames.shape[-1], args.mouth_weight) if args.mouth_weight else None
+    )
+    parts = {"pixel": dynamic_pixel_loss(fake.frames, batch["frames"], fake.attention, args.beta, weight)}
+    if discriminator is not None:
+        logits, landmarks = discriminator(fake.frames, batch["example_landmarks"])
+        parts["adversarial"] = adversarial_loss(logits.float())
+        parts["landmark"] = landmark_loss(landmarks.float(), batch["landmarks"], args.mouth_landmark_weight)
+    return sum(getattr(args, f"{name}_weight") * part for name, part in parts.items()), parts
+
+
+def judge(discriminator: nn.Module, fake: VGOutput, batch: Batch, args: Namespace) -> tuple[Tensor, Parts]:
+    """Eq. 6 on one batch; the generator gets no gradient."""
+    example = batch["example_landmarks"]
+    # One call for both, so that batch normalisation sees real and fake alike.
+    both = torch.cat([batch["frames"], fake.frames.detach()])
+    logits, landmarks = discriminator(both, torch.cat([example, example]))
+    (real, false), (read_real, read_fake) = logits.float().chunk(2), landmarks.float().chunk(2)
+    return discriminator_loss(
+        real, false, read_real, read_fake, batch["landmarks"], args.mouth_landmark_weight
+    )
+
+
+@torch.no_grad()
+def validate(model: VGNet, loader: list[Batch], device: torch.device) -> dict[str, float]:
+    """Over the same validation samples each time: mean absolute error of frames and of the still image, in [0, 255]."""
+    rows = []
+    for batch in loader:
+        batch = {name: tensor.to(device) for name, tensor in batch.items()}
+        fake = model(batch["example_image"], batch["landmarks"], batch["example_landmarks"])
+        example = batch["example_image"].unsqueeze(1)
+        mouth = mouth_map(batch["landmarks"], example.shape[-1], 1.0) - 1
+        error = {"frame": fake.frames, "still": fake.still, "static": example}
+        error = {name: (image - batch["frames"]).abs() * 127.5 for name, image in error.items()}
+        rows.append({name: value.mean() for name, value in error.items()})
+        rows[-1] |= {
+            f"mouth_{name}": (value * mouth).sum() / mouth.sum() / 3 for name, value in error.items()
+        }
+    return mean_values(rows)
+
+
+def save_sample(path: Path, fake: VGOutput, batch: Batch) -> None:
+    """One clip: example and landmarks, then rows of real, fake, attention, motion and still frames."""
+    real, example = to_pictures(batch["frames"][0, ::2]), to_pictures(batch["example_image"][:1])
+    rows = [
+        landmark_pictures(batch["landmarks"][0, ::2], real.shape[-1], "lime", example.expand_as(real)),
+        real,
+    ]
+    rows += [to_pictures(maps[0, ::2]) for maps in (fake.frames, fake.attention, fake.motion, fake.still)]
+    save_rows(path, rows)
+
+
+def export(model: VGNet, average: MovingAverage | None, args: Namespace, step: int) -> VGNet:
+    """Writes the weights, or their moving average, for testing and the demo; -> that network."""
+    exported = copy.deepcopy(model)
+    if average:
+        exported.load_state_dict(average.weights)
+    settings = dict(
+        dataset=args.dataset, steps=step, frames=args.frames, batch_size=args.batch_size, seed=args.seed
+    )
+    save_model(args.model_dir / f"{args.model_name}.safetensors", exported, settings)
+    return exported.eval()
+
+
+def build(args: Namespace, size: int, device: torch.device) -> tuple[VGNet, Discriminator]:
+    """Generator and discriminator as the flags describe them."""
+    torch.manual_seed(args.seed)
+    generator = VGNet(args.width, args.blocks, args.recurrence, args.warp, size, args.dropout)
+    discriminator = Discriminator(args.discriminator_width or args.width, size=size)
+    return tuple(
+        network.to(device, memory_format=torch.channels_last) for network in (generator, discriminator)
+    )
+
+
+def train(args: Namespace, device: torch.device) -> None:
+    """The loop: batch, discriminator step, generator step; now and then a log line, a picture, a checkpoint."""
+    store = ClipStore(args.dataset_dir)
+    train_ids, val_ids = (clip_ids(store, args.dataset, split, args.splits) for split in ("train", "val"))
+    samples = PortraitSamples(store, train_ids, args.frames, args.seed, args.augment, args.speaker_power)
+    model, discriminator = build(args, store.size, device)
+    start_from(model, args.load_model)
+    optimisers = [
+        torch.optim.Adam(network.parameters(), lr=args.lr, betas=(args.beta1, args.beta2))
+        for network in (model, discriminator)
+    ]
+    average = MovingAverage(model, args.ema) if args.ema else None
+    state = TrainingState(
+        args.model_dir / f"{args.model_name}_state.pt",
+        dict(model=model, discriminator=discriminator, optimiser=optimisers[0], optimiser_d=optimisers[1]),
+        run_settings(model, args, world_size()),
+        average,
+    )
+    first = state.load(device)
+    generate = parallel(torch.compile(model) if args.compile else model, device)
+    discriminate = parallel(discriminator, device)
+    validation = []
+    if val_ids and is_main():
+        chosen = PortraitSamples(store, val_ids, args.frames, seed=1, augment=False)
+        validation = list(step_loader(chosen, 0, 8, 4, 0))
+    log = Log(args.model_dir / "logs" if is_main() else None)
+    loader = step_loader(samples, first, args.steps, args.batch_size, args.num_thread)
+    with Stop(device) as stop, Progress(args, first) as bar:
+        for step, batch in enumerate(loader, start=first):
+            batch = {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
+            seed_step(args.seed, step)
+            adversarial = step >= args.adversarial_start
+            model.train()
+            with autocast(args.precision, device):
+                fake = generate(batch["example_image"], batch["landmarks"], batch["example_landmarks"])
+            parts = {}
+            if adversarial:
+                with autocast(args.precision, device):
+                    loss, judged = judge(discriminate, fake, batch, args)
+                update(optimisers[1], loss, step, args)
+                parts = {f"judge_{name}": part.detach() for name, part in judged.items()}
+            discriminator.requires_grad_(False)
+            with autocast(args.precision, device):
+                loss, generated = generator_loss(fake, batch, discriminator if adversarial else None, args)
+            update(optimisers[0], loss, step, args)
+            discriminator.requires_grad_(True)
+            if average:
+                average.update(model, step)
+            done, last = step + 1, step + 1 == args.steps or stop.requested()
+            parts |= {name: part.detach() for name, part in generated.items()}
+            bar.step(parts, batch["frames"].shape[:2].numel() * world_size(), log, done)
+            if is_main() and (last or done % args.save_every == 0):
+                state.save(done)
+                exported = export(model, average, args, done)
+                if validation:
+                    log.scalars("validation", bar.note(validate(exported, validation, device)), done)
+                save_sample(args.sample_dir / f"{args.model_name}_{done:07d}.png", fake, batch)
+            if last:
+                break
+    log.close()
+    if stop.asked:
+        raise KeyboardInterrupt(f"saved at step {done}; run the same command again to go on")
+
+
+if __name__ == "__main__":
+    sys.exit(run(lambda args: launch(train, args), parse_args))
