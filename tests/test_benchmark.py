@@ -1,0 +1,23 @@
+"""benchmark.py: runs through its own main and prints both ratios."""
+
+import re
+
+import benchmark
+from utils.errors import run
+
+
+def start(*options: str) -> int:
+    return run(benchmark.main, lambda: benchmark.parse_args(list(options)))
+
+
+def test_prints_both_ratios(capsys):
+    small = "--width 4 --blocks 1 --frames 2 --batch 1 --steps 1 -cuda false".split()
+    assert start(*small) == 0
+    printed = capsys.readouterr().out
+    for row in ("training", "inference"):
+        assert re.search(rf"^{row} +[\d.]+ fr/s +[\d.]+ fr/s +[\d.]+x$", printed, re.MULTILINE)
+
+
+def test_refuses_impossible_numbers(capsys):
+    assert start("--frames", "0") == 2
+    assert "--frames 0" in capsys.readouterr().err
