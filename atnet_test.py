@@ -1,0 +1,172 @@
+"""Measures an AT-net on whole clips: how well landmarks made from speech alone follow the true ones.
+
+    python atnet_test.py -model_name weights/atnet.safetensors --dataset grid --dataset_dir grid.h5 \\
+        --splits splits --split test -sample_dir results/atnet_test
+
+Prints one table and writes SAMPLE_DIR/metrics.json, clips.csv and, for the first clips, videos with sound.
+
+What is compared. The network hears a clip's sound and starts from no motion; its motion is added to the clip's own
+rest shape (the median of the fifth of its frames with the least open mouth). The truth is the landmarks that
+preprocessing stored (dlib's, not smoothed), each frame moved by the similarity that brings nose and eye corners onto
+those of the rest shape, which takes off what head motion is left in the crop; "unaligned" leaves it in. All in pixels
+of a 128-pixel crop. Rows: the network; a static face, which is the rest shape in all frames; the true motion
+projected on the network's PCA basis, which no network with that basis can beat by much; and the truth itself.
+"""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn.utils.rnn import pad_sequence
+from tqdm import tqdm
+
+from data.speech import clip_motion
+from data.splits import SPLITS, clip_ids
+from data.store import Clip, ClipStore
+from models import ATNet, ATNetSingle
+from utils.audio import SAMPLE_RATE, SAMPLES_PER_FRAME, windows
+from utils.checkpoint import load_model
+from utils.cli import add_flag, add_switch, parser, pick_device
+from utils.encode import VideoWriter
+from utils.errors import UserError, run
+from utils.evaluation import add_evaluation_flags, parse_command, publish
+from utils.files import writable_folder
+from utils.images import draw_landmarks, enlarge, grid
+from utils.landmarks import TEMPLATE_SIZE, LandmarkBasis, denormalise, normalise, stabilise
+from utils.metrics import mean, mouth_distance
+from utils.paper_metrics import summed_mouth_distance
+from utils.scores import STATIC, TRUTH, Row, Truth
+
+NETWORK, PROJECTED = "AT-net", "truth on the PCA basis"
+TILE = 256
+
+
+def parse_args(argv: list[str] | None = None) -> Namespace:
+    options = parser(__doc__)
+    add_flag(options, "model_name", type=Path, required=True, help="weights of an AT-net, .safetensors")
+    add_flag(
+        options, "batch_size", type=int, default=16, help="clips that go through it at once (default 16)"
+    )
+    add_switch(
+        options, "lstm", None, "insist on an AT-net with, or without, LSTM; its weights know which it is"
+    )
+    add_evaluation_flags(options, "results/atnet_test", SPLITS)
+    return parse_command(options, "atnet_test.py", argv)
+
+
+@dataclass
+class Sample:
+    """One clip, before and after the network. Landmarks are normalised, (T, 136); rest (136,)."""
+
+    clip: Clip
+    audio: np.ndarray
+    stored: np.ndarray
+    true: np.ndarray
+    motion: np.ndarray
+    rest: np.ndarray
+    made: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, clip: Clip, size: int) -> Sample:
+        motion, rest = clip_motion(clip, size)
+        stored = normalise(clip.landmarks, size)
+        return cls(clip, clip.audio, stored, stabilise(stored, rest), motion, rest)
+
+
+def load_network(args: Namespace, device: torch.device) -> ATNet | ATNetSingle:
+    """Raises UserError for weights that are not an AT-net of this repository's motion, or not the kind asked for."""
+    network = load_model(args.model_name, device, expect=(ATNet, ATNetSingle))
+    if network.config["space"] != "motion":
+        raise UserError(
+            f"{args.model_name}: gives the original release's whole faces, which know no rest; see demo.py"
+        )
+    if args.lstm is not None and args.lstm != isinstance(network, ATNet):
+        raise UserError(f"{args.model_name}: is an {type(network).__name__}; leave -lstm out")
+    return network
+
+
+def speak(network: ATNet | ATNetSingle, basis: LandmarkBasis, samples: list[Sample]) -> None:
+    """Fills in what the network makes of each clip's sound."""
+    device = network.landmark_mean.device
+    heard = [torch.from_numpy(windows(one.audio, len(one.true))) for one in samples]
+    example = torch.from_numpy(basis.project(np.zeros(136, np.float32))).to(device)
+    with torch.inference_mode():
+        coefficients = network(
+            pad_sequence(heard, batch_first=True).to(device), example.expand(len(samples), -1)
+        )
+    for one, made in zip(samples, coefficients.cpu().numpy(), strict=True):
+        one.made = one.rest + basis.reconstruct(made[: len(one.true)])
+
+
+def spoken(
+    args: Namespace, store: ClipStore, ids: list[str], network: ATNet | ATNetSingle
+) -> Iterator[Sample]:
+    """The clips with what the network made of them, in batches behind the scenes"""
+    basis = LandmarkBasis.of(network)
+    with tqdm(total=len(ids), unit="clip", dynamic_ncols=True) as bar:
+        for start in range(0, len(ids), args.batch_size):
+            samples = [Sample.of(store[id], store.size) for id in ids[start : start + args.batch_size]]
+            speak(network, basis, samples)
+            for one in samples:
+                yield one
+                bar.update()
+
+
+def score(rows: dict[str, Row], sample: Sample, basis: LandmarkBasis, paper: bool) -> None:
+    """Adds one clip's figures to every row."""
+    truth = Truth(denormalise(sample.true), denormalise(sample.rest), sample.audio)
+    landmarks = {
+        NETWORK: sample.made,
+        STATIC: np.broadcast_to(sample.rest, sample.true.shape),
+        PROJECTED: sample.rest + basis.reconstruct(basis.project(sample.motion)),
+        TRUTH: sample.true,
+    }
+    stored = denormalise(sample.stored)
+    for name, normalised in landmarks.items():
+        pixels = denormalise(normalised)
+        extra = {"lmd_mouth_unaligned": mean(mouth_distance(pixels, stored))}
+        if paper:
+            extra["paper_lmd_sum"] = mean(summed_mouth_distance(pixels, stored))
+        rows[name].add(truth, pixels, extra)
+
+
+def write_video(sample: Sample, folder: Path) -> None:
+    """The clip with its true landmarks, the true landmarks without head motion, and those that the network made."""
+    frames = sample.clip.frames().movedim(1, -1).numpy()
+    captions = ("real", "true landmarks", "from the sound")
+    scale = TILE / TEMPLATE_SIZE
+    stored, true, made = (denormalise(one, TILE) for one in (sample.stored, sample.true, sample.made))
+    height, width = grid([np.zeros((TILE, TILE, 3), np.uint8)] * 3, captions=captions).shape[:2]
+    path = folder / f"{sample.clip.id.replace('/', '_')}.mp4"
+    with VideoWriter(path, (width, height), audio=SAMPLE_RATE) as video:
+        for number, frame in enumerate(frames):
+            real = draw_landmarks(enlarge(frame, TILE), stored[number], width=scale)
+            tiles = [real, draw_landmarks(TILE, true[number]), draw_landmarks(TILE, made[number])]
+            video.write(grid(tiles, captions=captions))
+            video.write_audio(sample.audio[number * SAMPLES_PER_FRAME : (number + 1) * SAMPLES_PER_FRAME])
+
+
+def main(args: Namespace) -> None:
+    torch.backends.cudnn.deterministic = True
+    device = pick_device(args.cuda, args.device_ids)
+    network = load_network(args, device)
+    store = ClipStore(args.dataset_dir)
+    ids = clip_ids(store, args.dataset, args.split, args.splits)[: args.clips]
+    folder = writable_folder(args.sample_dir)
+    basis = LandmarkBasis.of(network)
+    rows = {name: Row(name) for name in (NETWORK, STATIC, PROJECTED, TRUTH)}
+    for number, sample in enumerate(spoken(args, store, ids, network)):
+        score(rows, sample, basis, args.paper_metrics)
+        if number < args.videos:
+            write_video(sample, folder)
+    publish(args, device, ids, rows, {"network": type(network).__name__, "weights": str(args.model_name)})
+
+
+if __name__ == "__main__":
+    sys.exit(run(main, parse_args))
