@@ -62,8 +62,9 @@ def pooled_correlation(
 
 def opening_gain(fake: np.ndarray, real: np.ndarray) -> float:
     """fake, real (T,) openings -> the ratio of their standard deviations: below 1 the mouth moves too little"""
-    spread = np.nanstd(real)
-    return float(np.nanstd(fake) / spread) if spread > 1e-6 else float("nan")
+    both = ~(np.isnan(fake) | np.isnan(real))
+    spread = real[both].std() if both.any() else 0.0
+    return float(fake[both].std() / spread) if spread > 1e-6 else float("nan")
 
 
 def lag_correlations(later: np.ndarray, reference: np.ndarray, largest: int = LARGEST_LAG) -> np.ndarray:

@@ -1,0 +1,209 @@
+"""Measures a VG-net on whole clips: how well frames made from one example image follow the true ones.
+
+    python vgnet_test.py -model_name weights/vgnet.safetensors --at_model weights/atnet.safetensors --dataset grid \\
+        --dataset_dir grid.h5 --splits splits --split test -sample_dir results/vgnet_test
+
+Prints one table and writes SAMPLE_DIR/metrics.json, clips.csv and, for the first clips, videos with sound.
+
+How. The network gets one frame of the clip, the one whose landmarks are nearest to the clip's rest shape (or with
+--example first the first one), and animates it by the clip's true landmarks (smoothed as in training) and, with
+--at_model, by landmarks that the AT-net makes from the sound alone, laid on the example's face as demo.py does. The
+example frame itself is left out of every figure of pictures. Landmark figures come from dlib's landmarks in the
+generated frames against dlib's landmarks in the true frames, both enlarged to 512 pixels alike; nothing is aligned.
+Rows: VG-net with either kind of landmarks, a static face (the example in all frames), and the true frames.
+"""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from data.speech import clip_motion
+from data.splits import SPLITS, clip_ids
+from data.store import Clip, ClipStore
+from models import ATNet, ATNetSingle, VGNet
+from utils.animate import Subject, landmark_stream
+from utils.audio import SAMPLE_RATE, SAMPLES_PER_FRAME, windows
+from utils.checkpoint import load_model
+from utils.cli import add_flag, parser, pick_device
+from utils.encode import VideoWriter
+from utils.errors import UserError, run
+from utils.evaluation import add_evaluation_flags, parse_command, publish
+from utils.faces import FaceDetector
+from utils.files import writable_folder
+from utils.images import draw_landmarks, enlarge, grid, to_network, to_uint8
+from utils.landmarks import LandmarkBasis, denoise, denormalise, normalise
+from utils.metrics import mean
+from utils.paper_metrics import summed_mouth_distance
+from utils.scores import (
+    DETECTION_SIDE,
+    STATIC,
+    TRUTH,
+    Row,
+    Truth,
+    detect_landmarks,
+    original_scores,
+    picture_scores,
+)
+
+FROM_TRUTH, FROM_SPEECH = "VG-net, true landmarks", "VG-net, AT-net's landmarks"
+TILE = 192
+
+
+def parse_args(argv: list[str] | None = None) -> Namespace:
+    options = parser(__doc__)
+    add_flag(options, "model_name", type=Path, required=True, help="weights of a VG-net, .safetensors")
+    add_flag(options, "at_model", type=Path, help="weights of an AT-net: measure the whole chain too")
+    add_flag(
+        options, "example", choices=["rest", "first"], default="rest", help="the frame to animate (rest)"
+    )
+    add_flag(
+        options, "batch_size", type=int, default=16, help="frames that go through it at once (default 16)"
+    )
+    add_evaluation_flags(options, "results/vgnet_test", SPLITS)
+    return parse_command(options, "vgnet_test.py", argv)
+
+
+@dataclass
+class Networks:
+    """What is measured; at_net may be absent."""
+
+    vg_net: VGNet
+    at_net: ATNet | ATNetSingle | None
+    device: torch.device
+
+    @classmethod
+    def load(cls, args: Namespace, size: int, device: torch.device) -> Networks:
+        """Raises UserError for weights that do not fit the task or the store's crops of `size` pixels."""
+        vg_net = load_model(args.model_name, device, expect=VGNet)
+        if vg_net.config["size"] != size:
+            raise UserError(
+                f"{args.model_name}: makes {vg_net.config['size']} pixels, the store's crops have {size}"
+            )
+        if args.at_model is None:
+            return cls(vg_net, None, device)
+        at_net = load_model(args.at_model, device, expect=(ATNet, ATNetSingle))
+        if at_net.config["space"] != "motion":
+            raise UserError(f"{args.at_model}: gives the original release's whole faces; see demo.py")
+        return cls(vg_net, at_net, device)
+
+
+@dataclass
+class Animation:
+    """Frames and attention (T, H, W, 3) uint8, and the landmarks (T, 136), normalised, that they were made by"""
+
+    frames: np.ndarray
+    attention: np.ndarray
+    landmarks: np.ndarray
+
+
+def example_index(clip: Clip, size: int, choice: str) -> int:
+    """The number of the frame to animate: the first, or the one with the least motion away from rest"""
+    return 0 if choice == "first" else int(np.linalg.norm(clip_motion(clip, size)[0], axis=1).argmin())
+
+
+def animate(
+    networks: Networks, image: Tensor, example: np.ndarray, landmarks: np.ndarray, chunk: int
+) -> Animation:
+    """image (3, H, W), its landmarks (136,), landmarks (T, 136) -> frames, `chunk` at a time with carried state"""
+    image = image.to(networks.device)[None]
+    start, targets = (torch.from_numpy(one).to(networks.device)[None] for one in (example, landmarks))
+    state, frames, attention = None, [], []
+    with torch.inference_mode():
+        for part in targets.split(chunk, dim=1):
+            output = networks.vg_net(image, part, start, state)
+            state = output.state
+            frames.append(to_uint8(output.frames[0]))
+            attention.append(to_uint8(output.attention[0], low=0.0))
+    return Animation(np.concatenate(frames), np.concatenate(attention), landmarks)
+
+
+def animations(
+    networks: Networks, clip: Clip, real: np.ndarray, example: int, args: Namespace
+) -> dict[str, Animation]:
+    """The clip as VG-net makes it, by name of row"""
+    size = real.shape[1]
+    image, steady = to_network(real[example]), denoise(clip.landmarks)
+    true = normalise(steady, size)
+    made = {FROM_TRUTH: animate(networks, image, true[example], true, args.batch_size)}
+    if networks.at_net is not None:
+        subject = Subject.from_crop(LandmarkBasis.of(networks.at_net), steady[example], size)
+        heard = np.array_split(windows(clip.audio, len(real)), -(-len(real) // args.batch_size))
+        spoken = np.concatenate(list(landmark_stream(networks.at_net, subject, heard)))
+        made[FROM_SPEECH] = animate(
+            networks, image, true[example], spoken.astype(np.float32), args.batch_size
+        )
+    return made
+
+
+def score(
+    rows: dict[str, Row],
+    frames: dict[str, np.ndarray],
+    clip: Clip,
+    example: int,
+    detector: FaceDetector,
+    paper: bool,
+) -> None:
+    """Adds one clip's figures to every row. frames: (T, H, W, 3) uint8 by row, or (1, H, W, 3) of a still one."""
+    real = frames[TRUTH]
+    found = {name: detect_landmarks(detector, one) for name, one in frames.items()}
+    truth = Truth.of_detections(found[TRUTH], clip.audio)
+    for name, row in rows.items():
+        landmarks = np.broadcast_to(found[name], found[TRUTH].shape)
+        scores = picture_scores(frames[name], real, clip.landmarks, example)
+        scores["undetected"] = float(np.isnan(landmarks).any((1, 2)).sum())
+        if paper:
+            scores["paper_lmd_sum"] = mean(summed_mouth_distance(landmarks, found[TRUTH]))
+            scores |= original_scores(frames[name], real, example)
+        row.add(truth, landmarks, scores)
+
+
+def write_video(clip: Clip, real: np.ndarray, made: dict[str, Animation], folder: Path) -> None:
+    """real | from true landmarks | from AT-net's | attention | landmarks, the last two of the last network"""
+    last = list(made.values())[-1]
+    captions = ["real", "true landmarks", "from the sound"][: 1 + len(made)] + ["attention", "landmarks"]
+    points = denormalise(last.landmarks, TILE)
+    height, width = grid([np.zeros((TILE, TILE, 3), np.uint8)] * len(captions), captions=captions).shape[:2]
+    with VideoWriter(
+        folder / f"{clip.id.replace('/', '_')}.mp4", (width, height), audio=SAMPLE_RATE
+    ) as video:
+        audio = clip.audio
+        for number, frame in enumerate(real):
+            pictures = [frame, *(one.frames[number] for one in made.values()), last.attention[number]]
+            tiles = [*(enlarge(picture, TILE) for picture in pictures), draw_landmarks(TILE, points[number])]
+            video.write(grid(tiles, captions=captions))
+            video.write_audio(audio[number * SAMPLES_PER_FRAME : (number + 1) * SAMPLES_PER_FRAME])
+
+
+def main(args: Namespace) -> None:
+    torch.backends.cudnn.deterministic = True
+    device = pick_device(args.cuda, args.device_ids)
+    store = ClipStore(args.dataset_dir)
+    networks = Networks.load(args, store.size, device)
+    ids = clip_ids(store, args.dataset, args.split, args.splits)[: args.clips]
+    folder, detector = writable_folder(args.sample_dir), FaceDetector()
+    names = [FROM_TRUTH, *([FROM_SPEECH] if networks.at_net else []), STATIC, TRUTH]
+    rows = {name: Row(name) for name in names}
+    for number, id in enumerate(tqdm(ids, unit="clip", dynamic_ncols=True)):
+        clip = store[id]
+        real = clip.frames().movedim(1, -1).numpy()
+        example = example_index(clip, store.size, args.example)
+        made = animations(networks, clip, real, example, args)
+        frames = {name: one.frames for name, one in made.items()} | {STATIC: real[example][None], TRUTH: real}
+        score(rows, frames, clip, example, detector, args.paper_metrics)
+        if number < args.videos:
+            write_video(clip, real, made, folder)
+    weights = {"vg_net": str(args.model_name), "at_net": args.at_model and str(args.at_model)}
+    detection = f"dlib HOG and 68 points, crops enlarged to {DETECTION_SIDE} pixels"
+    publish(args, device, ids, rows, {"weights": weights, "example": args.example, "detector": detection})
+
+
+if __name__ == "__main__":
+    sys.exit(run(main, parse_args))
