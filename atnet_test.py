@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,12 +39,13 @@ from utils.evaluation import add_evaluation_flags, parse_command, publish
 from utils.files import writable_folder
 from utils.images import draw_landmarks, enlarge, grid
 from utils.landmarks import TEMPLATE_SIZE, LandmarkBasis, denormalise, normalise, stabilise
-from utils.metrics import mean, mouth_distance
+from utils.metrics import mean, mouth_distance, pause_opening
 from utils.paper_metrics import summed_mouth_distance
 from utils.scores import STATIC, TRUTH, Row, Truth
 
 NETWORK, PROJECTED = "AT-net", "truth on the PCA basis"
 TILE = 256
+SILENCE = 3  # seconds
 
 
 def parse_args(argv: list[str] | None = None) -> Namespace:
@@ -91,35 +92,43 @@ def load_network(args: Namespace, device: torch.device) -> ATNet | ATNetSingle:
     return network
 
 
-def speak(network: ATNet | ATNetSingle, basis: LandmarkBasis, samples: list[Sample]) -> None:
-    """Fills in what the network makes of each clip's sound."""
+def speak(
+    network: ATNet | ATNetSingle, basis: LandmarkBasis, sounds: Sequence[np.ndarray]
+) -> list[np.ndarray]:
+    """Sounds (N,) of whole frames -> the motion (T, 136) that the network makes of each, starting from none"""
     device = network.landmark_mean.device
-    heard = [torch.from_numpy(windows(one.audio, len(one.true))) for one in samples]
-    example = torch.from_numpy(basis.project(np.zeros(136, np.float32))).to(device)
+    heard = [torch.from_numpy(windows(audio, len(audio) // SAMPLES_PER_FRAME)) for audio in sounds]
+    batch = pad_sequence(heard, batch_first=True).to(device)
+    example = torch.from_numpy(basis.project(np.zeros((1, 136), np.float32))).to(device)
     with torch.inference_mode():
-        coefficients = network(
-            pad_sequence(heard, batch_first=True).to(device), example.expand(len(samples), -1)
-        )
-    for one, made in zip(samples, coefficients.cpu().numpy(), strict=True):
-        one.made = one.rest + basis.reconstruct(made[: len(one.true)])
+        coefficients = network(batch, example.expand(len(sounds), -1)).cpu().numpy()
+    return [basis.reconstruct(made[: len(one)]) for made, one in zip(coefficients, heard, strict=True)]
 
 
 def spoken(
-    args: Namespace, store: ClipStore, ids: list[str], network: ATNet | ATNetSingle
+    args: Namespace, store: ClipStore, ids: list[str], network: ATNet | ATNetSingle, basis: LandmarkBasis
 ) -> Iterator[Sample]:
     """The clips with what the network made of them, in batches behind the scenes"""
-    basis = LandmarkBasis.of(network)
     with tqdm(total=len(ids), unit="clip", dynamic_ncols=True) as bar:
         for start in range(0, len(ids), args.batch_size):
             samples = [Sample.of(store[id], store.size) for id in ids[start : start + args.batch_size]]
-            speak(network, basis, samples)
-            for one in samples:
+            motions = speak(network, basis, [one.audio for one in samples])
+            for one, motion in zip(samples, motions, strict=True):
+                one.made = one.rest + motion
                 yield one
                 bar.update()
 
 
-def score(rows: dict[str, Row], sample: Sample, basis: LandmarkBasis, paper: bool) -> None:
-    """Adds one clip's figures to every row."""
+def silence_opening(rest: np.ndarray, silence: np.ndarray) -> float:
+    """rest (136,), the motion in silence (T, 136) -> mean opening in silence as a multiple of the opening at rest"""
+    every = np.ones(len(silence), bool)
+    return pause_opening(denormalise(rest + silence), denormalise(rest), every)
+
+
+def score(
+    rows: dict[str, Row], sample: Sample, basis: LandmarkBasis, silence: np.ndarray, paper: bool
+) -> None:
+    """Adds one clip's figures to every row. silence: the motion (T, 136) that the network makes of no sound at all."""
     truth = Truth(denormalise(sample.true), denormalise(sample.rest), sample.audio)
     landmarks = {
         NETWORK: sample.made,
@@ -133,6 +142,8 @@ def score(rows: dict[str, Row], sample: Sample, basis: LandmarkBasis, paper: boo
         extra = {"lmd_mouth_unaligned": mean(mouth_distance(pixels, stored))}
         if paper:
             extra["paper_lmd_sum"] = mean(summed_mouth_distance(pixels, stored))
+        if name == NETWORK:
+            extra["silence_opening"] = silence_opening(sample.rest, silence)
         rows[name].add(truth, pixels, extra)
 
 
@@ -161,8 +172,9 @@ def main(args: Namespace) -> None:
     folder = writable_folder(args.sample_dir)
     basis = LandmarkBasis.of(network)
     rows = {name: Row(name) for name in (NETWORK, STATIC, PROJECTED, TRUTH)}
-    for number, sample in enumerate(spoken(args, store, ids, network)):
-        score(rows, sample, basis, args.paper_metrics)
+    silence = speak(network, basis, [np.zeros(SILENCE * SAMPLE_RATE, np.float32)])[0]
+    for number, sample in enumerate(spoken(args, store, ids, network, basis)):
+        score(rows, sample, basis, silence, args.paper_metrics)
         if number < args.videos:
             write_video(sample, folder)
     publish(args, device, ids, rows, {"network": type(network).__name__, "weights": str(args.model_name)})

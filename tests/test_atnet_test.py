@@ -92,6 +92,13 @@ def test_figures_are_those_of_the_network(home, results):
     )
 
 
+def test_silence_is_heard_by_the_network_only(home, results):
+    rows = json.loads((results / "metrics.json").read_text())["rows"]
+    assert rows["AT-net"]["silence_opening"] > 0 and "silence_opening" not in rows["static face"]
+    rest = clip_motion(ClipStore(home / "store.h5")["s2/clip1"], 128)[1]
+    assert atnet_test.silence_opening(rest, np.zeros((5, 136), np.float32)) == pytest.approx(1)
+
+
 def test_csv_has_a_line_for_every_clip_and_row(results):
     with (results / "clips.csv").open() as file:
         lines = list(csv.DictReader(file))

@@ -58,8 +58,15 @@ GROUPS = {
             "offset", 0, "frames by which the mouth is later than the true one (best cross-correlation)"
         ),
         "audio_offset": Figure("A/V", 0, "frames by which the mouth is later than the loudness of the sound"),
-        "pause_opening": Figure("pauses", 3, "mean opening in silence, as a multiple of the opening at rest"),
-        "pause_excess": Figure("excess", 2, "mean opening in silence less the opening at rest, pixels"),
+        "pause_opening": Figure(
+            "pauses", 3, "mean opening in the clip's pauses, as a multiple of the opening at rest"
+        ),
+        "pause_excess": Figure(
+            "excess", 2, "mean opening in the clip's pauses less the opening at rest, pixels"
+        ),
+        "silence_opening": Figure(
+            "silence", 3, "mean opening while the network hears 3 s of no sound, as a multiple of rest"
+        ),
         "jitter": Figure("jitter", 3, "mean second difference over time of the 48 other landmarks, pixels"),
         "jitter_ratio": Figure("of truth", 2, "jitter over that of the true landmarks"),
         "undetected": Figure(
