@@ -28,6 +28,7 @@ from utils.checkpoint import save_model
 from utils.cli import add_flag, parser
 from utils.distributed import is_main, launch, parallel, world_size
 from utils.errors import run
+from utils.landmarks import TEMPLATE, normalise
 from utils.losses import (
     Parts,
     adversarial_loss,
@@ -173,6 +174,7 @@ def build(args: Namespace, size: int, device: torch.device) -> tuple[VGNet, Disc
     """Generator and discriminator as the flags describe them."""
     torch.manual_seed(args.seed)
     generator = VGNet(args.width, args.blocks, args.recurrence, args.warp, size, args.dropout)
+    generator.centre_landmarks(torch.from_numpy(normalise(TEMPLATE)))
     discriminator = Discriminator(args.discriminator_width or args.width, size=size)
     return tuple(
         network.to(device, memory_format=torch.channels_last) for network in (generator, discriminator)

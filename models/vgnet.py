@@ -80,7 +80,21 @@ class VGNet(nn.Module):
             ):
                 nn.init.normal_(module.weight, 0.0, 0.02)
         if self.config["warp"] == "landmark":
-            nn.init.constant_(self.attention_head.bias, -2.0)  # start from the warped image
+            # The motion map starts as the warped image, not as noise that the attention would learn to shut out.
+            still = self.motion_head.weight[:, -3:]
+            nn.init.zeros_(still)
+            nn.init.eye_(still[..., 3, 3])
+
+    @torch.no_grad()
+    def centre_landmarks(self, mean: Tensor) -> None:
+        """Starts the landmark encoder from deviations of an average face, mean (136,), and makes them loud.
+
+        Faces differ from each other, and from themselves a moment later, by a twentieth of what they have in common.
+        Left as it is, batch normalisation scales by the latter, and training sees motion late. Before training only.
+        """
+        linear = self.landmark_encoder[0]
+        linear.weight.mul_(10)
+        linear.bias.sub_(linear.weight @ mean.to(linear.weight))
 
     def forward(
         self, example_image: Tensor, landmarks: Tensor, example_landmarks: Tensor, state: Tensor | None = None
@@ -127,5 +141,6 @@ class VGNet(nn.Module):
         channels = features.shape[1]
         maps = F.conv2d(features, weight[:, :channels], bias, padding=3).float()
         if self.config["warp"] == "landmark":
-            maps = maps + F.conv2d(still.to(features.dtype), weight[:, channels:], padding=3).float()
+            before_tanh = torch.atanh(still.clamp(-0.98, 0.98)).to(features.dtype)
+            maps = maps + F.conv2d(before_tanh, weight[:, channels:], padding=3).float()
         return torch.sigmoid(maps[:, :1]), torch.tanh(maps[:, 1:])

@@ -12,6 +12,9 @@ import torch
 
 import atnet
 import vgnet
+from data.portraits import PortraitSamples
+from data.splits import clip_ids
+from data.store import ClipStore
 from models import ATNet, ATNetSingle, VGNet
 from tests.synthetic import make_store
 from utils.checkpoint import load_model
@@ -24,7 +27,7 @@ VG = "-width 4 -blocks 1 -frames 4 -batch_size 2 -warp landmark".split()
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory) -> Path:
-    return make_store(tmp_path_factory.mktemp("store") / "grid.h5")
+    return make_store(tmp_path_factory.mktemp("store") / "grid.h5", size=64)
 
 
 def train(script, store: Path, folder: Path, *options) -> int:
@@ -85,27 +88,28 @@ def test_atnet_learns_the_drawn_faces(lstm, network, store, tmp_path):
 
 
 def validation_error(path: Path, store: Path, network: type) -> float:
-    from data.splits import clip_ids
-    from data.store import ClipStore
-
     opened = ClipStore(store)
     ids = clip_ids(opened, "grid", "train", store.parent / "splits")
     return atnet.validate(load_model(path, expect=network), opened, ids, torch.device("cpu"))["mse"]
 
 
-def test_vgnet_overfits_one_clip_to_less_error_than_a_static_face(store, tmp_path, capsys):
-    options = ("-augment", "false", "-warp", "none", "-width", 8, "-adversarial_start", 10**6, "-dropout", 0)
-    assert train(vgnet, store, tmp_path, *options, "-lr", 0.003, "-steps", 120, "-cooldown", 40) == 0
+def test_vgnet_learns_to_move_the_mouth(store, tmp_path):
+    options = ("-augment", "false", "-adversarial_start", 10**6, "-dropout", 0, "-mouth_weight", 10, "-width", 8)
+    assert train(vgnet, store, tmp_path, *options, "-warp", "none", "-lr", 0.003, "-steps", 250, "-cooldown", 50) == 0
     model = load_model(tmp_path / "vgnet.safetensors", expect=VGNet)
-    from data.portraits import PortraitSamples
-    from data.store import ClipStore
+    samples = PortraitSamples(ClipStore(store), ["s1/clip0", "s2/clip1"], 8, seed=3, augment=False)
+    batch = {name: torch.stack([samples[i][name] for i in range(6)]) for name in samples[0]}
+    errors = vgnet.validate(model, [batch], torch.device("cpu"))
+    assert errors["mouth_frame"] < 0.85 * errors["mouth_static"]
 
-    samples = PortraitSamples(ClipStore(store), ["s1/clip0"], 8, seed=0, augment=False)
-    batch = {name: torch.stack([samples[i][name] for i in range(4)]) for name in samples[0]}
-    with torch.no_grad():
-        fake = model(batch["example_image"], batch["landmarks"], batch["example_landmarks"]).frames
-    real, static = batch["frames"], batch["example_image"].unsqueeze(1)
-    assert (fake - real).abs().mean() < 0.8 * (static - real).abs().mean()
+
+def test_the_warp_alone_follows_the_mouth(store, tmp_path):
+    """An untrained network with the landmark warp already beats the static face by far."""
+    assert train(vgnet, store, tmp_path, "-warp", "landmark", "-steps", 1, "-lr", 0) == 0
+    samples = PortraitSamples(ClipStore(store), ["s1/clip0", "s2/clip1"], 8, seed=3, augment=False)
+    batch = {name: torch.stack([samples[i][name] for i in range(6)]) for name in samples[0]}
+    errors = vgnet.validate(load_model(tmp_path / "vgnet.safetensors"), [batch], torch.device("cpu"))
+    assert errors["mouth_still"] < 0.6 * errors["mouth_static"]
 
 
 def test_weights_can_be_fine_tuned(store, tmp_path, capsys):

@@ -64,9 +64,10 @@ class Progress:
         self.bar.update()
         if self.bar.disable or step % 10:
             return
-        for name, value in losses.items():
-            self.values[name] = 0.9 * self.values.get(name, float(value)) + 0.1 * float(value)
-        log.scalars("train", {name: float(value) for name, value in losses.items()}, step)
+        numbers = {name: value.item() for name, value in losses.items()}
+        for name, value in numbers.items():
+            self.values[name] = 0.9 * self.values.get(name, value) + 0.1 * value
+        log.scalars("train", numbers, step)
         self._show()
 
     def note(self, values: dict[str, float]) -> dict[str, float]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from PIL import Image
 from torch import Tensor
-from torchvision.io import encode_png
 from torchvision.utils import draw_keypoints, make_grid
 
-from utils.checkpoint import write_whole
+from utils.files import replacing
 
 LINES = [(0, 17), (17, 22), (22, 27), (27, 31), (31, 36), (36, 42), (42, 48), (48, 60), (60, 68)]
 CONNECTIVITY = [(i, i + 1) for first, end in LINES for i in range(first, end - 1)]
@@ -35,4 +35,5 @@ def to_pictures(images: Tensor) -> Tensor:
 def save_rows(path: Path, rows: list[Tensor]) -> None:
     """rows of (N, 3, H, W) uint8 -> one PNG, a row each"""
     sheet = make_grid(torch.cat(rows), nrow=len(rows[0]), padding=2)
-    write_whole(path, encode_png(sheet).numpy().tobytes())
+    with replacing(path) as part:
+        Image.fromarray(sheet.permute(1, 2, 0).numpy()).save(part, "PNG")
