@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from models.convgru import ConvGRU
 from models.layers import ResidualBlock, conv, fold, mlp, unfold, upconv
-from models.warp import landmark_warp
+from models.warp import inner_mouth, landmark_warp
 
 
 class VGOutput(NamedTuple):
@@ -67,9 +67,10 @@ class VGNet(nn.Module):
             upconv(4 * w, 2 * w),
         )
         self.decoder = nn.Sequential(upconv(2 * w, w), upconv(w, w // 2))
-        heads = w // 2 + (3 if warp == "landmark" else 0)
-        self.motion_head = nn.Conv2d(heads, 3, 7, padding=3)
-        self.attention_head = nn.Conv2d(heads, 1, 7, padding=3)
+        if warp == "landmark":
+            self.refine = conv(w // 2 + 5, w // 2)  # with the warped image and the place of the open mouth
+        self.motion_head = nn.Conv2d(w // 2, 3, 7, padding=3)
+        self.attention_head = nn.Conv2d(w // 2, 1, 7, padding=3)
         self._initialise()
 
     def _initialise(self) -> None:
@@ -79,11 +80,6 @@ class VGNet(nn.Module):
                 self.gru.hidden_gates,
             ):
                 nn.init.normal_(module.weight, 0.0, 0.02)
-        if self.config["warp"] == "landmark":
-            # The motion map starts as the warped image, not as noise that the attention would learn to shut out.
-            still = self.motion_head.weight[:, -3:]
-            nn.init.zeros_(still)
-            nn.init.eye_(still[..., 3, 3])
 
     @torch.no_grad()
     def centre_landmarks(self, mean: Tensor) -> None:
@@ -95,6 +91,8 @@ class VGNet(nn.Module):
         linear = self.landmark_encoder[0]
         linear.weight.mul_(10)
         linear.bias.sub_(linear.weight @ mean.to(linear.weight))
+        features = self.landmark_features[0].out_channels
+        self.bottleneck[0].weight[:, -features:] *= 5  # their differences against the image's features
 
     def forward(
         self, example_image: Tensor, landmarks: Tensor, example_landmarks: Tensor, state: Tensor | None = None
@@ -109,7 +107,7 @@ class VGNet(nn.Module):
         generated = unfold(self.generator(fold(hidden)), len(landmarks))
         fused = torch.lerp(shallow.unsqueeze(1).to(generated.dtype), generated, attention.to(generated.dtype))
         still = self._still(example_image, landmarks, example_landmarks)
-        alpha, motion = self._heads(self.decoder(fold(fused)), fold(still))
+        alpha, motion = self._heads(self.decoder(fold(fused)), fold(still), landmarks)
         alpha, motion = unfold(alpha, len(landmarks)), unfold(motion, len(landmarks))
         return VGOutput(torch.lerp(still, motion, alpha), alpha, motion, attention, still, state)
 
@@ -133,14 +131,17 @@ class VGNet(nn.Module):
             return landmark_warp(example_image, example_landmarks, landmarks)
         return example_image.unsqueeze(1).expand(-1, landmarks.shape[1], -1, -1, -1)
 
-    def _heads(self, features: Tensor, still: Tensor) -> tuple[Tensor, Tensor]:
-        """features (N, 32, H, W), still (N, 3, H, W) -> attention (N, 1, H, W), motion (N, 3, H, W), float32"""
-        # Both heads in one convolution; the warped image in its own, which spares a copy of all features.
+    def _heads(self, features: Tensor, still: Tensor, landmarks: Tensor) -> tuple[Tensor, Tensor]:
+        """features (N, 32, H, W), still (N, 3, H, W), landmarks -> attention (N, 1, H, W), motion (N, 3, H, W)"""
+        warped = self.config["warp"] == "landmark"
+        if warped:
+            # As the head's own output before its tanh: the motion map starts as the warped image, not as noise that
+            # the attention would learn to shut out.
+            still = torch.atanh(still.clamp(-0.98, 0.98))
+            mouth = fold(inner_mouth(landmarks, still.shape[-1]))
+            features = self.refine(torch.cat([features, still.to(features), mouth.to(features)], dim=1))
+        # Both heads in one convolution.
         weight = torch.cat([self.attention_head.weight, self.motion_head.weight])
         bias = torch.cat([self.attention_head.bias, self.motion_head.bias])
-        channels = features.shape[1]
-        maps = F.conv2d(features, weight[:, :channels], bias, padding=3).float()
-        if self.config["warp"] == "landmark":
-            before_tanh = torch.atanh(still.clamp(-0.98, 0.98)).to(features.dtype)
-            maps = maps + F.conv2d(before_tanh, weight[:, channels:], padding=3).float()
-        return torch.sigmoid(maps[:, :1]), torch.tanh(maps[:, 1:])
+        maps = F.conv2d(features, weight, bias, padding=3).float()
+        return torch.sigmoid(maps[:, :1]), torch.tanh(maps[:, 1:] + still if warped else maps[:, 1:])

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 GRID = 33  # the flow is solved on this many points a side and upsampled
 BORDER = 5  # fixed points along each side of the image
+UPPER_LIP, LOWER_LIP = [60, 61, 62, 63, 64], [60, 67, 66, 65, 64]  # inner contours from left to right
 
 
 def landmark_warp(image: Tensor, source: Tensor, target: Tensor, regularisation: float = 3e-3) -> Tensor:
@@ -30,6 +31,31 @@ def landmark_warp(image: Tensor, source: Tensor, target: Tensor, regularisation:
         sampling = sampling.reshape(batch, steps * height, width, 2)
         warped = F.grid_sample(image, sampling, padding_mode="border", align_corners=False)
         return warped.unflatten(2, (steps, height)).transpose(1, 2)
+
+
+def inner_mouth(landmarks: Tensor, size: int) -> Tensor:
+    """landmarks (B, T, 136) -> (B, T, 2, H, W): inside the lips (0 to 1), and there the place between them
+
+    The second map is 0 outside, 0.5 at the upper lip (where teeth show first) and 1 at the lower.
+    """
+    points = landmarks.float().unflatten(-1, (68, 2))
+    axis = pixel_grid(size, size, points)[0, :, 0]  # (S,): of columns, and of rows as well
+    upper, lower = (
+        _lip(points[..., lip, :], axis).unsqueeze(-2) for lip in (UPPER_LIP, LOWER_LIP)
+    )  # (B, T, 1, S)
+    rows, edge = axis.view(-1, 1), 1.5 / size
+    left, right = points[..., 60, :1].unsqueeze(-1), points[..., 64, :1].unsqueeze(-1)
+    inside = torch.sigmoid((rows - upper) / edge) * torch.sigmoid((lower - rows) / edge)
+    inside = inside * torch.sigmoid((axis - left) / edge) * torch.sigmoid((right - axis) / edge)
+    height = (rows - upper) / (lower - upper).clamp_min(edge)
+    return torch.stack([inside, inside * (0.5 + 0.5 * height.clamp(0, 1))], dim=-3)
+
+
+def _lip(points: Tensor, axis: Tensor) -> Tensor:
+    """points (..., 5, 2) from left to right, columns (S,) -> the lip's height in each column (..., S)"""
+    steps = points.diff(dim=-2)
+    along = (axis - points[..., :-1, :1]) / steps[..., :1].clamp_min(1e-3)  # (..., 4, S)
+    return points[..., :1, 1] + (steps[..., 1:] * along.clamp(0, 1)).sum(-2)
 
 
 def thin_plate_flow(source: Tensor, target: Tensor, regularisation: float) -> Tensor:

@@ -5,7 +5,7 @@ import torch
 
 from models import ATNet, ATNetSingle, Discriminator, VGNet
 from models.convgru import ConvGRU
-from models.warp import landmark_warp
+from models.warp import inner_mouth, landmark_warp
 from utils.landmarks import TEMPLATE, normalise
 
 FACE = torch.from_numpy(normalise(TEMPLATE))
@@ -153,3 +153,31 @@ def test_the_warp_survives_lips_that_touch():
     closed[[65, 66, 67]] = closed[[63, 62, 61]]
     warped = landmark_warp(torch.rand(1, 3, 64, 64), FACE[None], closed.view(1, 1, 136))
     assert torch.isfinite(warped).all()
+
+
+def test_the_mouth_map_is_the_open_mouth():
+    opened = FACE.clone().view(68, 2)
+    opened[[65, 66, 67], 1] += 10 / 64
+    both = torch.stack([FACE, opened.reshape(136)]).view(1, 2, 136)
+    inside, height = inner_mouth(both, 128).unbind(2)
+    middle = int(TEMPLATE[62, 0])
+    column = inside[0, 1, :, middle]
+    upper, lower = TEMPLATE[62, 1], TEMPLATE[66, 1] + 10
+    assert column[int(upper + 3) : int(lower - 2)].min() > 0.8
+    assert column[: int(upper - 4)].max() < 0.05 and column[int(lower + 5) :].max() < 0.05
+    assert inside[0, 0].sum() < 0.4 * inside[0, 1].sum()
+    assert height[0, 1, int(upper + 3), middle] < height[0, 1, int(lower - 3), middle]
+
+
+def test_centring_makes_motion_louder_than_identity():
+    torch.manual_seed(0)
+    landmarks = FACE + 0.05 * torch.randn(4, 5, 136)
+    spread = []
+    for centred in (False, True):
+        torch.manual_seed(0)
+        model = VGNet(4, 1)
+        if centred:
+            model.centre_landmarks(FACE)
+        encoded = model.landmark_encoder(landmarks.flatten(0, 1))
+        spread.append(encoded.std(0).mean() / encoded.mean())
+    assert spread[1] > 3 * spread[0]
