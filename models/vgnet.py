@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from models.convgru import ConvGRU
 from models.layers import ResidualBlock, conv, fold, mlp, unfold, upconv
-from models.warp import inner_mouth, landmark_warp
+from models.warp import landmark_warp, mouth_maps
 
 
 class VGOutput(NamedTuple):
@@ -68,7 +68,10 @@ class VGNet(nn.Module):
         )
         self.decoder = nn.Sequential(upconv(2 * w, w), upconv(w, w // 2))
         if warp == "landmark":
-            self.refine = conv(w // 2 + 5, w // 2)  # with the warped image and the place of the open mouth
+            self.refine = conv(w // 2 + 6, w // 2)  # with the warped image and the place of the open mouth
+            self.mouth_colour = nn.Parameter(
+                torch.tensor([-1.0, -1.2, -1.2])
+            )  # before tanh: a dark red shade
         self.motion_head = nn.Conv2d(w // 2, 3, 7, padding=3)
         self.attention_head = nn.Conv2d(w // 2, 1, 7, padding=3)
         self._initialise()
@@ -107,7 +110,12 @@ class VGNet(nn.Module):
         generated = unfold(self.generator(fold(hidden)), len(landmarks))
         fused = torch.lerp(shallow.unsqueeze(1).to(generated.dtype), generated, attention.to(generated.dtype))
         still = self._still(example_image, landmarks, example_landmarks)
-        alpha, motion = self._heads(self.decoder(fold(fused)), fold(still), landmarks)
+        mouth = (
+            mouth_maps(landmarks, example_landmarks, still.shape[-1])
+            if self.config["warp"] != "none"
+            else None
+        )
+        alpha, motion = self._heads(self.decoder(fold(fused)), fold(still), mouth)
         alpha, motion = unfold(alpha, len(landmarks)), unfold(motion, len(landmarks))
         return VGOutput(torch.lerp(still, motion, alpha), alpha, motion, attention, still, state)
 
@@ -131,17 +139,17 @@ class VGNet(nn.Module):
             return landmark_warp(example_image, example_landmarks, landmarks)
         return example_image.unsqueeze(1).expand(-1, landmarks.shape[1], -1, -1, -1)
 
-    def _heads(self, features: Tensor, still: Tensor, landmarks: Tensor) -> tuple[Tensor, Tensor]:
-        """features (N, 32, H, W), still (N, 3, H, W), landmarks -> attention (N, 1, H, W), motion (N, 3, H, W)"""
-        warped = self.config["warp"] == "landmark"
-        if warped:
-            # As the head's own output before its tanh: the motion map starts as the warped image, not as noise that
-            # the attention would learn to shut out.
-            still = torch.atanh(still.clamp(-0.98, 0.98))
-            mouth = fold(inner_mouth(landmarks, still.shape[-1]))
+    def _heads(self, features: Tensor, still: Tensor, mouth: Tensor | None) -> tuple[Tensor, Tensor]:
+        """features (N, 32, H, W), still (N, 3, H, W), mouth maps -> attention (N, 1, H, W), motion (N, 3, H, W)"""
+        start = 0.0
+        if mouth is not None:
+            # The motion map starts as the warped image, dark where the mouth opens wider than the example's, not as
+            # noise that the attention would learn to shut out.
+            still, mouth = torch.atanh(still.clamp(-0.98, 0.98)), fold(mouth)
             features = self.refine(torch.cat([features, still.to(features), mouth.to(features)], dim=1))
+            start = still + mouth[:, 2:] * self.mouth_colour.view(1, 3, 1, 1)
         # Both heads in one convolution.
         weight = torch.cat([self.attention_head.weight, self.motion_head.weight])
         bias = torch.cat([self.attention_head.bias, self.motion_head.bias])
         maps = F.conv2d(features, weight, bias, padding=3).float()
-        return torch.sigmoid(maps[:, :1]), torch.tanh(maps[:, 1:] + still if warped else maps[:, 1:])
+        return torch.sigmoid(maps[:, :1]), torch.tanh(maps[:, 1:] + start)

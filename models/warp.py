@@ -33,12 +33,13 @@ def landmark_warp(image: Tensor, source: Tensor, target: Tensor, regularisation:
         return warped.unflatten(2, (steps, height)).transpose(1, 2)
 
 
-def inner_mouth(landmarks: Tensor, size: int) -> Tensor:
-    """landmarks (B, T, 136) -> (B, T, 2, H, W): inside the lips (0 to 1), and there the place between them
+def mouth_maps(landmarks: Tensor, example_landmarks: Tensor, size: int) -> Tensor:
+    """landmarks (B, T, 136), example_landmarks (B, 136) -> (B, T, 3, H, W): where the mouth is open, between 0 and 1
 
-    The second map is 0 outside, 0.5 at the upper lip (where teeth show first) and 1 at the lower.
+    Inside the lips; there, the place between them (0.5 at the upper lip, where teeth show first, 1 at the lower); and
+    inside the lips as far as the mouth is open wider than the example's, so that no pixel of the example shows it.
     """
-    points = landmarks.float().unflatten(-1, (68, 2))
+    points, example = (x.float().unflatten(-1, (68, 2)) for x in (landmarks, example_landmarks))
     axis = pixel_grid(size, size, points)[0, :, 0]  # (S,): of columns, and of rows as well
     upper, lower = (
         _lip(points[..., lip, :], axis).unsqueeze(-2) for lip in (UPPER_LIP, LOWER_LIP)
@@ -48,7 +49,14 @@ def inner_mouth(landmarks: Tensor, size: int) -> Tensor:
     inside = torch.sigmoid((rows - upper) / edge) * torch.sigmoid((lower - rows) / edge)
     inside = inside * torch.sigmoid((axis - left) / edge) * torch.sigmoid((right - axis) / edge)
     height = (rows - upper) / (lower - upper).clamp_min(edge)
-    return torch.stack([inside, inside * (0.5 + 0.5 * height.clamp(0, 1))], dim=-3)
+    wider = (1 - _opening(example).unsqueeze(1) / _opening(points).clamp_min(edge)).clamp_min(0)
+    maps = [inside, inside * (0.5 + 0.5 * height.clamp(0, 1)), inside * wider[..., None, None]]
+    return torch.stack(maps, dim=-3)
+
+
+def _opening(points: Tensor) -> Tensor:
+    """points (..., 68, 2) -> (...): the mean height of the inner mouth"""
+    return (points[..., LOWER_LIP[1:4], 1] - points[..., UPPER_LIP[1:4], 1]).mean(-1).clamp_min(0)
 
 
 def _lip(points: Tensor, axis: Tensor) -> Tensor:

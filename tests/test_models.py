@@ -5,7 +5,7 @@ import torch
 
 from models import ATNet, ATNetSingle, Discriminator, VGNet
 from models.convgru import ConvGRU
-from models.warp import inner_mouth, landmark_warp
+from models.warp import landmark_warp, mouth_maps
 from utils.landmarks import TEMPLATE, normalise
 
 FACE = torch.from_numpy(normalise(TEMPLATE))
@@ -159,12 +159,13 @@ def test_the_mouth_map_is_the_open_mouth():
     opened = FACE.clone().view(68, 2)
     opened[[65, 66, 67], 1] += 10 / 64
     both = torch.stack([FACE, opened.reshape(136)]).view(1, 2, 136)
-    inside, height = inner_mouth(both, 128).unbind(2)
+    inside, height, wider = mouth_maps(both, FACE[None], 128).unbind(2)
     middle = int(TEMPLATE[62, 0])
     column = inside[0, 1, :, middle]
     upper, lower = TEMPLATE[62, 1], TEMPLATE[66, 1] + 10
     assert column[int(upper + 3) : int(lower - 2)].min() > 0.8
     assert column[: int(upper - 4)].max() < 0.05 and column[int(lower + 5) :].max() < 0.05
+    assert wider[0, 0].max() < 0.01 and wider[0, 1].max() > 0.5
     assert inside[0, 0].sum() < 0.4 * inside[0, 1].sum()
     assert height[0, 1, int(upper + 3), middle] < height[0, 1, int(lower - 3), middle]
 
