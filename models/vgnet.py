@@ -12,6 +12,10 @@ from models.convgru import ConvGRU
 from models.layers import ResidualBlock, conv, fold, mlp, unfold, upconv
 from models.warp import landmark_warp, mouth_maps
 
+MOUTH_ATTENTION = (
+    6.0  # added to the attention, before its sigmoid, where the mouth opens wider than the example's
+)
+
 
 class VGOutput(NamedTuple):
     """What VG-net makes of one stretch of landmarks."""
@@ -70,7 +74,7 @@ class VGNet(nn.Module):
         if warp == "landmark":
             self.refine = conv(w // 2 + 6, w // 2)  # with the warped image and the place of the open mouth
             self.mouth_colour = nn.Parameter(
-                torch.tensor([-1.0, -1.2, -1.2])
+                torch.tensor([-0.4, -0.5, -0.5])
             )  # before tanh: a dark red shade
         self.motion_head = nn.Conv2d(w // 2, 3, 7, padding=3)
         self.attention_head = nn.Conv2d(w // 2, 1, 7, padding=3)
@@ -141,15 +145,18 @@ class VGNet(nn.Module):
 
     def _heads(self, features: Tensor, still: Tensor, mouth: Tensor | None) -> tuple[Tensor, Tensor]:
         """features (N, 32, H, W), still (N, 3, H, W), mouth maps -> attention (N, 1, H, W), motion (N, 3, H, W)"""
-        start = 0.0
+        start = torch.zeros(1, device=features.device)
         if mouth is not None:
-            # The motion map starts as the warped image, dark where the mouth opens wider than the example's, not as
-            # noise that the attention would learn to shut out.
+            # The motion map starts as the warped image, darker where the mouth opens wider than the example's; the
+            # attention starts open there. Otherwise training shuts it before the motion map has learnt to paint.
             still, mouth = torch.atanh(still.clamp(-0.98, 0.98)), fold(mouth)
             features = self.refine(torch.cat([features, still.to(features), mouth.to(features)], dim=1))
-            start = still + mouth[:, 2:] * self.mouth_colour.view(1, 3, 1, 1)
+            wider = mouth[:, 2:]
+            start = torch.cat(
+                [MOUTH_ATTENTION * wider, still + wider * self.mouth_colour.view(1, 3, 1, 1)], dim=1
+            )
         # Both heads in one convolution.
         weight = torch.cat([self.attention_head.weight, self.motion_head.weight])
         bias = torch.cat([self.attention_head.bias, self.motion_head.bias])
-        maps = F.conv2d(features, weight, bias, padding=3).float()
-        return torch.sigmoid(maps[:, :1]), torch.tanh(maps[:, 1:] + start)
+        maps = F.conv2d(features, weight, bias, padding=3).float() + start
+        return torch.sigmoid(maps[:, :1]), torch.tanh(maps[:, 1:])
