@@ -47,6 +47,7 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
         choices=("none", "time"),
         help="of VG-net's ConvGRU: none (default) gives the original's output for one clip, time lets it remember",
     )
+    flags.add_argument("--half", action="store_true", help="16-bit weights, half the size, as the shipped ones")
     return flags.parse_args(argv)
 
 
@@ -62,9 +63,18 @@ def main(args: Namespace) -> None:
         model, note = from_training_state(saved, args.original), "training state"
     else:
         model, note = from_original(saved, args)
-    save_model(args.out, model, dict(source=args.original.name, made_by="convert.py", original=note))
+    notes = dict(source=args.original.name, made_by="convert.py", original=note)
+    save_model(args.out, model, notes | saved_settings(saved), half=args.half)
     count = sum(parameter.numel() for parameter in model.parameters())
     print(f"{args.original} ({note}) -> {args.out} ({type(model).__name__}, {count:,} parameters)")
+
+
+def saved_settings(saved: dict) -> dict:
+    """What a training state says of its run: its steps and settings; nothing for an original's weights"""
+    if saved.get("format") != STATE_FORMAT:
+        return {}
+    settings = json.loads(saved["settings"])
+    return dict(steps=saved["step"]) | {name: value for name, value in settings.items() if name != "config"}
 
 
 def read_pickle(path: Path) -> dict:
