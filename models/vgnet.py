@@ -74,7 +74,7 @@ class VGNet(nn.Module):
         if warp == "landmark":
             self.refine = conv(w // 2 + 6, w // 2)  # with the warped image and the place of the open mouth
             self.mouth_colour = nn.Parameter(
-                torch.tensor([-0.4, -0.5, -0.5])
+                torch.tensor([-0.5, -0.6, -0.6])
             )  # before tanh: a dark red shade
         self.motion_head = nn.Conv2d(w // 2, 3, 7, padding=3)
         self.attention_head = nn.Conv2d(w // 2, 1, 7, padding=3)

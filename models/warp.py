@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 GRID = 33  # the flow is solved on this many points a side and upsampled
+WIDE = 0.12  # height of a mouth open wide enough to be dark inside, in half image sizes
 BORDER = 5  # fixed points along each side of the image
 UPPER_LIP, LOWER_LIP = [60, 61, 62, 63, 64], [60, 67, 66, 65, 64]  # inner contours from left to right
 
@@ -37,7 +38,8 @@ def mouth_maps(landmarks: Tensor, example_landmarks: Tensor, size: int) -> Tenso
     """landmarks (B, T, 136), example_landmarks (B, 136) -> (B, T, 3, H, W): where the mouth is open, between 0 and 1
 
     Inside the lips; there, the place between them (0.5 at the upper lip, where teeth show first, 1 at the lower); and
-    inside the lips as far as the mouth is open wider than the example's, so that no pixel of the example shows it.
+    inside the lips as far as the mouth is open wider than the example's, so that no pixel of the example shows it, and
+    as wide as WIDE.
     """
     points, example = (x.float().unflatten(-1, (68, 2)) for x in (landmarks, example_landmarks))
     axis = pixel_grid(size, size, points)[0, :, 0]  # (S,): of columns, and of rows as well
@@ -49,7 +51,8 @@ def mouth_maps(landmarks: Tensor, example_landmarks: Tensor, size: int) -> Tenso
     inside = torch.sigmoid((rows - upper) / edge) * torch.sigmoid((lower - rows) / edge)
     inside = inside * torch.sigmoid((axis - left) / edge) * torch.sigmoid((right - axis) / edge)
     height = (rows - upper) / (lower - upper).clamp_min(edge)
-    wider = (1 - _opening(example).unsqueeze(1) / _opening(points).clamp_min(edge)).clamp_min(0)
+    opening = _opening(points)
+    wider = (1 - _opening(example).unsqueeze(1) / opening.clamp_min(edge)).clamp_min(0) * (opening / WIDE).clamp_max(1)
     maps = [inside, inside * (0.5 + 0.5 * height.clamp(0, 1)), inside * wider[..., None, None]]
     return torch.stack(maps, dim=-3)
 
