@@ -61,4 +61,5 @@ def step_loader(dataset: Dataset, first: int, last: int, batch_size: int, worker
     """This process's batches, one a training step, from step `first` up to step `last`."""
     sampler = StepSampler(first, last, batch_size, rank(), world_size())
     # A generator of its own: the loader must not draw from the numbers that dropout uses.
-    return DataLoader(dataset, batch_sampler=sampler, num_workers=workers, generator=torch.Generator())
+    options = dict(num_workers=workers, generator=torch.Generator(), pin_memory=torch.cuda.is_available())
+    return DataLoader(dataset, batch_sampler=sampler, **options)

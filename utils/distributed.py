@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from argparse import Namespace
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ import torch.distributed as dist
 from torch import nn
 
 from utils.cli import device_list, pick_device
-from utils.errors import UserError
+from utils.errors import UserError, run
 
 
 def rank() -> int:
@@ -67,13 +68,22 @@ def launch(train: Callable[[Namespace, torch.device], None], args: Namespace) ->
         )
     os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
     os.environ.setdefault("MASTER_PORT", str(29500 + os.getpid() % 1000))
-    torch.multiprocessing.spawn(_spawned, (train, args, ids), nprocs=len(ids))
+    try:
+        torch.multiprocessing.spawn(_spawned, (train, args, ids), nprocs=len(ids))
+    except torch.multiprocessing.ProcessExitedException as ended:
+        sys.exit(ended.exit_code)  # it has said why
 
 
 def _spawned(number: int, train: Callable, args: Namespace, ids: list[int]) -> None:
     os.environ.update(RANK=str(number), LOCAL_RANK=str(ids[number]), WORLD_SIZE=str(len(ids)))
-    with _group(cuda=True) as device:
-        train(args, device)
+
+    def train_in_group(args: Namespace) -> None:
+        with _group(cuda=True) as device:
+            train(args, device)
+
+    status = run(train_in_group, lambda: args)
+    if status:
+        sys.exit(status)
 
 
 @contextmanager

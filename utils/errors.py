@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
@@ -16,9 +17,15 @@ def run(main: Callable[[Namespace], None], parse_args: Callable[[], Namespace | 
     try:
         main(parse_args())
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        _say(f"error: {error}")
         return 2
     except KeyboardInterrupt as stop:
-        print(f"interrupted: {stop}" if str(stop) else "interrupted", file=sys.stderr)
+        _say(f"interrupted: {stop}" if str(stop) else "interrupted")
         return 130
     return 0
+
+
+def _say(line: str) -> None:
+    """One line, also where torchrun runs many processes that all fail alike."""
+    if os.environ.get("RANK", "0") == "0":
+        print(line, file=sys.stderr)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import signal
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
@@ -45,7 +46,7 @@ def add_training_flags(parser: ArgumentParser, steps: int, batch_size: int, fram
     number("ema", 0.0, "decay of the weights' moving average, 0 for none")
     number("seed", 0, "of weights, data order and augmentation")
     number("speaker_power", 0.5, "1: clips are drawn alike; 0: speakers are")
-    number("num_thread", 1, "processes that prepare batches")
+    number("num_thread", max(1, min(4, (os.cpu_count() or 2) - 1)), "processes that prepare batches")
     number("save_every", 500, "steps between checkpoints, validations and pictures")
     add_flag(
         parser,
