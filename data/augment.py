@@ -48,7 +48,7 @@ def reshape_face(images: Tensor, landmarks: Tensor, random: np.random.Generator)
 
 def _follow(landmarks: Tensor, affine: Tensor, flow: Tensor) -> Tensor:
     """Where the landmarks go when the image is sampled at affine(q) + flow(q): the q of each, by fixed point."""
-    points = landmarks.view(1, -1, 2)
+    points = landmarks.reshape(1, -1, 2)
     inverse = torch.linalg.inv(affine[:, :2]).T
     moved = points
     for _ in range(5):
