@@ -153,7 +153,7 @@ def train(args: Namespace, device: torch.device) -> None:
     samples = SpeechSamples(store, train_ids, basis, args.frames, args.seed, args.augment, args.speaker_power)
     model = build(args, basis).to(device)
     start_from(model, args.load_model)
-    optimiser = torch.optim.Adam(model.parameters(), lr=args.lr, betas=(args.beta1, args.beta2))
+    optimiser = torch.optim.Adam(model.parameters(), lr=args.lr, betas=(args.beta1, args.beta2), fused=True)
     average = MovingAverage(model, args.ema) if args.ema else None
     state = TrainingState(
         args.model_dir / f"{args.model_name}_state.pt",

@@ -87,12 +87,14 @@ def our_step(args: Namespace, batch: Batch, training: bool) -> Step:
         with autocast(args.precision, device):
             return called(image, landmarks, example).frames
 
-    return make_step(network, forward, batch, training)
+    return make_step(network, forward, batch, training, fused=True)
 
 
-def make_step(network: nn.Module, forward: Callable[[], Tensor], batch: Batch, training: bool) -> Step:
+def make_step(
+    network: nn.Module, forward: Callable[[], Tensor], batch: Batch, training: bool, fused: bool = False
+) -> Step:
     """What is timed, alike for both networks: a step of training towards the example image, or a forward pass."""
-    optimiser = torch.optim.Adam(network.parameters(), lr=2e-4, betas=(0.5, 0.999))
+    optimiser = torch.optim.Adam(network.parameters(), lr=2e-4, betas=(0.5, 0.999), fused=fused)
     target = batch[0].unsqueeze(1)
 
     def train() -> Tensor:

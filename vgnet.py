@@ -189,7 +189,7 @@ def train(args: Namespace, device: torch.device) -> None:
     model, discriminator = build(args, store.size, device)
     start_from(model, args.load_model)
     optimisers = [
-        torch.optim.Adam(network.parameters(), lr=args.lr, betas=(args.beta1, args.beta2))
+        torch.optim.Adam(network.parameters(), lr=args.lr, betas=(args.beta1, args.beta2), fused=True)
         for network in (model, discriminator)
     ]
     average = MovingAverage(model, args.ema) if args.ema else None
