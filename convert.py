@@ -47,7 +47,9 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
         choices=("none", "time"),
         help="of VG-net's ConvGRU: none (default) gives the original's output for one clip, time lets it remember",
     )
-    flags.add_argument("--half", action="store_true", help="16-bit weights, half the size, as the shipped ones")
+    flags.add_argument(
+        "--half", action="store_true", help="16-bit weights, half the size, as the shipped ones"
+    )
     return flags.parse_args(argv)
 
 

@@ -52,7 +52,9 @@ def mouth_maps(landmarks: Tensor, example_landmarks: Tensor, size: int) -> Tenso
     inside = inside * torch.sigmoid((axis - left) / edge) * torch.sigmoid((right - axis) / edge)
     height = (rows - upper) / (lower - upper).clamp_min(edge)
     opening = _opening(points)
-    wider = (1 - _opening(example).unsqueeze(1) / opening.clamp_min(edge)).clamp_min(0) * (opening / WIDE).clamp_max(1)
+    wider = (1 - _opening(example).unsqueeze(1) / opening.clamp_min(edge)).clamp_min(0) * (
+        opening / WIDE
+    ).clamp_max(1)
     maps = [inside, inside * (0.5 + 0.5 * height.clamp(0, 1)), inside * wider[..., None, None]]
     return torch.stack(maps, dim=-3)
 

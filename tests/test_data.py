@@ -79,7 +79,9 @@ def test_landmarks_stay_on_their_pixels(change):
             moved, points = reshape_face(images, landmarks, np.random.default_rng(seed))
             points = points.view(68, 2)[chosen]
         grid = points.view(1, 1, -1, 2)
-        assert torch.nn.functional.grid_sample(moved, grid, align_corners=False).min() > 0.5  # resampling blurs
+        assert (
+            torch.nn.functional.grid_sample(moved, grid, align_corners=False).min() > 0.5
+        )  # resampling blurs
         assert change == "mirror" or (points * 64 + 63.5 - torch.tensor(TEMPLATE[chosen])).abs().max() > 0.5
 
 

@@ -94,7 +94,18 @@ def validation_error(path: Path, store: Path, network: type) -> float:
 
 
 def test_vgnet_learns_to_move_the_mouth(store, tmp_path):
-    options = ("-augment", "false", "-adversarial_start", 10**6, "-dropout", 0, "-mouth_weight", 10, "-width", 8)
+    options = (
+        "-augment",
+        "false",
+        "-adversarial_start",
+        10**6,
+        "-dropout",
+        0,
+        "-mouth_weight",
+        10,
+        "-width",
+        8,
+    )
     options += ("-warp", "none", "-lr", 0.003, "-batch_size", 6, "-frames", 2)
     assert train(vgnet, store, tmp_path, *options, "-steps", 250, "-cooldown", 50) == 0
     model = load_model(tmp_path / "vgnet.safetensors", expect=VGNet)
