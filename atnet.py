@@ -39,6 +39,7 @@ from utils.training import (
     TrainingState,
     add_training_flags,
     autocast,
+    check_training,
     run_settings,
     seed_step,
     start_from,
@@ -147,10 +148,11 @@ def export(model: nn.Module, average: MovingAverage | None, args: Namespace, ste
 
 def train(args: Namespace, device: torch.device) -> None:
     """The loop: batch, loss, backward, step; now and then a log line, a picture, a checkpoint."""
+    check_training(args)
     store = ClipStore(args.dataset_dir)
     basis = LandmarkBasis.load(args.pca or default_basis_path(args.dataset_dir))
-    train_ids, val_ids = (clip_ids(store, args.dataset, split, args.splits) for split in ("train", "val"))
-    samples = SpeechSamples(store, train_ids, basis, args.frames, args.seed, args.augment, args.speaker_power)
+    train_ids = clip_ids(store, args.dataset, "train", args.splits)
+    val_ids = clip_ids(store, args.dataset, "val", args.splits, optional=True)
     model = build(args, basis).to(device)
     start_from(model, args.load_model)
     optimiser = torch.optim.Adam(model.parameters(), lr=args.lr, betas=(args.beta1, args.beta2), fused=True)
@@ -162,6 +164,8 @@ def train(args: Namespace, device: torch.device) -> None:
         average,
     )
     first = state.load(device)
+    basis = LandmarkBasis.of(model)  # that of the loaded weights, where there are any
+    samples = SpeechSamples(store, train_ids, basis, args.frames, args.seed, args.augment, args.speaker_power)
     network = parallel(torch.compile(model) if args.compile else model, device)
     eigenvalues = model.landmark_eigenvalues if args.whiten else None
     log = Log(args.model_dir / "logs" if is_main() else None)
@@ -183,7 +187,11 @@ def train(args: Namespace, device: torch.device) -> None:
                 state.save(done)
                 exported = export(model, average, args, done)
                 if val_ids:
-                    log.scalars("validation", bar.note(validate(exported, store, val_ids[:50], device)), done)
+                    log.scalars(
+                        "validation",
+                        bar.note(validate(exported, store, val_ids[:: 1 + len(val_ids) // 50], device)),
+                        done,
+                    )
                 picture = args.sample_dir / f"{args.model_name}_{done:07d}.png"
                 save_sample(picture, predicted[0], batch["target"][0], basis, store.size)
             if last:

@@ -27,7 +27,7 @@ from models import Discriminator, VGNet, VGOutput
 from utils.checkpoint import save_model
 from utils.cli import add_flag, parser
 from utils.distributed import is_main, launch, parallel, world_size
-from utils.errors import run
+from utils.errors import UserError, run
 from utils.landmarks import TEMPLATE, normalise
 from utils.losses import (
     Parts,
@@ -45,6 +45,7 @@ from utils.training import (
     TrainingState,
     add_training_flags,
     autocast,
+    check_training,
     run_settings,
     seed_step,
     start_from,
@@ -183,8 +184,14 @@ def build(args: Namespace, size: int, device: torch.device) -> tuple[VGNet, Disc
 
 def train(args: Namespace, device: torch.device) -> None:
     """The loop: batch, discriminator step, generator step; now and then a log line, a picture, a checkpoint."""
+    check_training(args)
     store = ClipStore(args.dataset_dir)
-    train_ids, val_ids = (clip_ids(store, args.dataset, split, args.splits) for split in ("train", "val"))
+    if store.size % 16:
+        raise UserError(
+            f"{args.dataset_dir}: VG-net needs crops of a multiple of 16 pixels, not {store.size}"
+        )
+    train_ids = clip_ids(store, args.dataset, "train", args.splits)
+    val_ids = clip_ids(store, args.dataset, "val", args.splits, optional=True)
     samples = PortraitSamples(store, train_ids, args.frames, args.seed, args.augment, args.speaker_power)
     model, discriminator = build(args, store.size, device)
     start_from(model, args.load_model)
@@ -196,7 +203,7 @@ def train(args: Namespace, device: torch.device) -> None:
     state = TrainingState(
         args.model_dir / f"{args.model_name}_state.pt",
         dict(model=model, discriminator=discriminator, optimiser=optimisers[0], optimiser_d=optimisers[1]),
-        run_settings(model, args, world_size()),
+        run_settings(model, args, world_size()) | dict(discriminator=discriminator.config),
         average,
     )
     first = state.load(device)

@@ -24,21 +24,24 @@ PAPER_TEST_SPEAKER = "s29"
 SHARE = 20  # one clip in so many
 
 
-def clip_ids(store: ClipStore, dataset: str, split: str, splits: Path | None = None) -> list[str]:
+def clip_ids(
+    store: ClipStore, dataset: str, split: str, splits: Path | None = None, optional: bool = False
+) -> list[str]:
     """The store's clips of one split, sorted. dataset: "grid" or "lrw"; splits: a folder of lists.
 
-    Raises UserError where there are none, or where the lists have a training clip, or an unseen speaker, on both sides.
+    optional: an empty list will do. Raises UserError where there are none otherwise, or where the lists have a training
+    clip, or an unseen speaker, on both sides.
     """
     if splits is not None:
         listed = check_lists(read_lists(Path(splits)), Path(splits))
-        if split not in listed:
+        if split not in listed and not optional:
             raise UserError(f"{Path(splits) / split}.txt: no such list of clips")
-        chosen = [id for id in listed[split] if id in store]
+        chosen = [id for id in listed.get(split, []) if id in store]
     elif dataset == "lrw":
         chosen = [id for id, own in store.splits.items() if own == split]
     else:
         chosen = split_grid(store.ids)[split]
-    if not chosen:
+    if not chosen and not optional:
         raise UserError(
             f"{store.path}: none of its {len(store)} clips is in the split {split!r}; see --splits"
         )
@@ -58,7 +61,7 @@ def split_grid(ids: Iterable[str]) -> dict[str, list[str]]:
             chosen["unseen"] += clips
             continue
         shuffled = sorted(clips, key=lambda id: (crc32(id.encode()), id))
-        share = round(len(clips) / SHARE)
+        share = max(round(len(clips) / SHARE), int(len(clips) >= 3))
         tests = 0 if by_speaker else share
         chosen["val"] += shuffled[:share]
         chosen["test"] += shuffled[share : share + tests]

@@ -27,6 +27,7 @@ class ConvGRU(nn.Module):
         self.hidden_gates = nn.Conv2d(hidden, 3 * hidden, 3, padding=2, dilation=2)
         for parameter in self.parameters():
             nn.init.uniform_(parameter, -1 / math.sqrt(hidden), 1 / math.sqrt(hidden))
+        self.hidden_gates.weight.requires_grad_(recurrence == "time")
 
     def forward(self, features: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """features (B, T, C, H, W), state (B, hidden, H, W) -> hidden states (B, T, hidden, H, W), last state"""

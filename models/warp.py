@@ -112,6 +112,5 @@ def pixel_grid(height: int, width: int, like: Tensor) -> Tensor:
 
 def border_points(like: Tensor) -> Tensor:
     """(16, 2): evenly spaced along the edge of the square [-1, 1]"""
-    side = torch.linspace(-1, 1, BORDER, device=like.device, dtype=like.dtype)
-    grid = torch.stack(torch.meshgrid(side, side, indexing="ij"), dim=-1).reshape(-1, 2)
-    return grid[grid.abs().amax(-1) == 1]
+    side = [2 * i / (BORDER - 1) - 1 for i in range(BORDER)]
+    return like.new_tensor([(x, y) for x in side for y in side if 1 in (abs(x), abs(y))])

@@ -67,12 +67,15 @@ def _open(path: Path, kind: str | None = None):
     if path.stat().st_size == 0:
         raise UserError(f"{path}: the file is empty")
     try:
-        container = av.open(str(path))
+        container = av.open(str(path), metadata_errors="ignore")
     except (OSError, ValueError, IndexError) as error:  # PyAV's own errors derive from these
         raise UserError(f"{path}: neither video nor sound that FFmpeg can read ({_reason(error)})") from error
     if kind and not getattr(container.streams, kind):
         container.close()
         raise UserError(f"{path}: has no {'sound' if kind == 'audio' else 'video'}")
+    if kind and getattr(container.streams, kind)[0].codec_context is None:  # decoding would crash the process
+        container.close()
+        raise UserError(f"{path}: its {kind} has a format that FFmpeg cannot decode; convert the file first")
     return container
 
 
@@ -154,7 +157,8 @@ def _mono_pieces(path: Path, container, sample_rate: int, start: float | None) -
 
 def _resample(path: Path, resampler, frame) -> list[np.ndarray]:
     try:
-        return [piece.to_ndarray().mean(axis=0, dtype=np.float32) for piece in resampler.resample(frame)]
+        pieces = [piece.to_ndarray().mean(axis=0, dtype=np.float32) for piece in resampler.resample(frame)]
+        return [np.nan_to_num(piece, nan=0.0, posinf=1.0, neginf=-1.0) for piece in pieces]
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: its sound changes format midway; convert it to WAV first") from error
 

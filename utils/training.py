@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import signal
@@ -12,10 +11,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from utils.checkpoint import load_model, write_whole
+from utils.checkpoint import load_model
 from utils.cli import add_device_flags, add_flag, add_switch
-from utils.distributed import any_process, rank
+from utils.distributed import any_process, is_main, rank
 from utils.errors import UserError
+from utils.files import replacing, writable_folder
 
 STATE_FORMAT = "talking-face training state"
 
@@ -59,6 +59,23 @@ def add_training_flags(parser: ArgumentParser, steps: int, batch_size: int, fram
     add_switch(parser, "compile", False, "torch.compile the networks (default false)")
 
 
+def check_training(args: Namespace) -> None:
+    """Raises UserError for a number that makes no sense, or a folder that cannot be written."""
+    least = dict(
+        steps=1, batch_size=1, frames=2, save_every=1, num_thread=0, seed=0, lr=0, cooldown=0, clip=0
+    )
+    least |= dict(width=2, blocks=0, hidden=1, layers=1, dropout=0, ema=0, beta1=0, beta2=0)
+    below_one = ("dropout", "ema", "beta1", "beta2")
+    for name, smallest in least.items():
+        value = getattr(args, name, smallest)
+        if value < smallest or (name in below_one and value >= 1):
+            limit = f"from {smallest} to below 1" if name in below_one else f"of at least {smallest}"
+            raise UserError(f"-{name} {value}: give a number {limit}")
+    if is_main():
+        writable_folder(args.model_dir)
+        writable_folder(args.sample_dir)
+
+
 def start_from(model: nn.Module, path: Path | None) -> None:
     """Copies the weights of the file into the network. Raises UserError where they are another network's."""
     if path is None:
@@ -73,7 +90,7 @@ def start_from(model: nn.Module, path: Path | None) -> None:
 def run_settings(model: nn.Module, args: Namespace, processes: int) -> dict:
     """What must stay the same for a run to go on where it stopped."""
     settings = {name: getattr(args, name) for name in ("dataset", "seed", "batch_size", "frames", "augment")}
-    return dict(config=model.config, processes=processes) | settings
+    return dict(config=model.config, processes=processes, ema=bool(args.ema)) | settings
 
 
 def use_bf16(precision: str, device: torch.device) -> bool:
@@ -151,16 +168,15 @@ class TrainingState:
         state = {name: part.state_dict() for name, part in self.parts.items()}
         if self.average:
             state["average"] = self.average.weights
-        buffer = io.BytesIO()
         header = dict(format=STATE_FORMAT, settings=json.dumps(self.settings), step=step)
-        torch.save(header | {"state": state}, buffer)
-        write_whole(self.path, buffer.getvalue())
+        with replacing(self.path) as part:
+            torch.save(header | {"state": state}, part)
 
     def load(self, device: torch.device) -> int:
         """The step to go on from, 0 where there is no such file. Raises UserError for a file of another run."""
         if not self.path.exists():
             return 0
-        saved = read_state(self.path, device)
+        saved = read_state(self.path)  # on the CPU, where Adam keeps its step counts
         before = json.loads(saved["settings"])
         changed = [key for key in self.settings if before.get(key) != self.settings[key]]
         if changed:
@@ -171,7 +187,7 @@ class TrainingState:
         for name, part in self.parts.items():
             part.load_state_dict(saved["state"][name])
         if self.average:
-            self.average.weights = saved["state"]["average"]
+            self.average.weights = {name: x.to(device) for name, x in saved["state"]["average"].items()}
         return saved["step"]
 
 
