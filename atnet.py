@@ -11,7 +11,6 @@ the same command again. Writes MODEL_DIR/NAME.safetensors, for atnet_test.py and
 
 from __future__ import annotations
 
-import copy
 import sys
 from argparse import Namespace
 from pathlib import Path
@@ -25,7 +24,6 @@ from data.speech import SpeechSamples, whole_clip
 from data.splits import clip_ids
 from data.store import ClipStore
 from models import ATNet, ATNetSingle
-from utils.checkpoint import save_model
 from utils.cli import add_flag, add_switch, parser
 from utils.distributed import is_main, launch, parallel, world_size
 from utils.errors import UserError, run
@@ -40,6 +38,7 @@ from utils.training import (
     add_training_flags,
     autocast,
     check_training,
+    export,
     run_settings,
     seed_step,
     start_from,
@@ -132,18 +131,6 @@ def save_sample(path: Path, predicted: Tensor, true: Tensor, basis: LandmarkBasi
         moved = basis.reconstruct(coefficients[::2].detach().float().cpu().numpy())
         rows.append(landmark_pictures(torch.from_numpy(moved) + face, size, colour))
     save_rows(path, rows)
-
-
-def export(model: nn.Module, average: MovingAverage | None, args: Namespace, step: int) -> nn.Module:
-    """Writes the weights, or their moving average, for testing and the demo; -> that network."""
-    exported = copy.deepcopy(model)
-    if average:
-        exported.load_state_dict(average.weights)
-    settings = dict(
-        dataset=args.dataset, steps=step, frames=args.frames, batch_size=args.batch_size, seed=args.seed
-    )
-    save_model(args.model_dir / f"{args.model_name}.safetensors", exported, settings)
-    return exported.eval()
 
 
 def train(args: Namespace, device: torch.device) -> None:

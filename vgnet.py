@@ -11,7 +11,6 @@ MODEL_DIR/NAME_state.pt, with the discriminator.
 
 from __future__ import annotations
 
-import copy
 import sys
 from argparse import Namespace
 from pathlib import Path
@@ -24,7 +23,6 @@ from data.portraits import PortraitSamples
 from data.splits import clip_ids
 from data.store import ClipStore
 from models import Discriminator, VGNet, VGOutput
-from utils.checkpoint import save_model
 from utils.cli import add_flag, parser
 from utils.distributed import is_main, launch, parallel, world_size
 from utils.errors import UserError, run
@@ -46,6 +44,7 @@ from utils.training import (
     add_training_flags,
     autocast,
     check_training,
+    export,
     run_settings,
     seed_step,
     start_from,
@@ -157,18 +156,6 @@ def save_sample(path: Path, fake: VGOutput, batch: Batch) -> None:
     ]
     rows += [to_pictures(maps[0, ::2]) for maps in (fake.frames, fake.attention, fake.motion, fake.still)]
     save_rows(path, rows)
-
-
-def export(model: VGNet, average: MovingAverage | None, args: Namespace, step: int) -> VGNet:
-    """Writes the weights, or their moving average, for testing and the demo; -> that network."""
-    exported = copy.deepcopy(model)
-    if average:
-        exported.load_state_dict(average.weights)
-    settings = dict(
-        dataset=args.dataset, steps=step, frames=args.frames, batch_size=args.batch_size, seed=args.seed
-    )
-    save_model(args.model_dir / f"{args.model_name}.safetensors", exported, settings)
-    return exported.eval()
 
 
 def build(args: Namespace, size: int, device: torch.device) -> tuple[VGNet, Discriminator]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import signal
@@ -11,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from utils.checkpoint import load_model
+from utils.checkpoint import load_model, save_model
 from utils.cli import add_device_flags, add_flag, add_switch
 from utils.distributed import any_process, is_main, rank
 from utils.errors import UserError
@@ -142,6 +143,18 @@ class MovingAverage:
                 self.weights[name].lerp_(tensor, 1 - decay)
             else:
                 self.weights[name].copy_(tensor)
+
+
+def export(model: nn.Module, average: MovingAverage | None, args: Namespace, step: int) -> nn.Module:
+    """Writes the weights, or their moving average, for testing and the demo; -> that network, in eval mode."""
+    exported = copy.deepcopy(model)
+    if average:
+        exported.load_state_dict(average.weights)
+    settings = dict(
+        dataset=args.dataset, steps=step, frames=args.frames, batch_size=args.batch_size, seed=args.seed
+    )
+    save_model(args.model_dir / f"{args.model_name}.safetensors", exported, settings)
+    return exported.eval()
 
 
 def seed_step(seed: int, step: int) -> None:
