@@ -50,7 +50,10 @@ SILENCE = 3  # seconds
 
 def parse_args(argv: list[str] | None = None) -> Namespace:
     options = parser(__doc__)
-    add_flag(options, "model_name", type=Path, required=True, help="weights of an AT-net, .safetensors")
+    weights = Path(__file__).parent / "weights/atnet.safetensors"
+    add_flag(
+        options, "model_name", type=Path, default=weights, help="weights of an AT-net (default: the shipped)"
+    )
     add_flag(
         options, "batch_size", type=int, default=16, help="clips that go through it at once (default 16)"
     )

@@ -59,7 +59,10 @@ TILE = 192
 
 def parse_args(argv: list[str] | None = None) -> Namespace:
     options = parser(__doc__)
-    add_flag(options, "model_name", type=Path, required=True, help="weights of a VG-net, .safetensors")
+    weights = Path(__file__).parent / "weights/vgnet.safetensors"
+    add_flag(
+        options, "model_name", type=Path, default=weights, help="weights of a VG-net (default: the shipped)"
+    )
     add_flag(options, "at_model", type=Path, help="weights of an AT-net: measure the whole chain too")
     add_flag(
         options, "example", choices=["rest", "first"], default="rest", help="the frame to animate (rest)"

@@ -19,7 +19,10 @@ from utils.scores import STATIC, TRUTH, Row, add_comparisons
 def add_evaluation_flags(options: ArgumentParser, sample_dir: str, splits: Sequence[str]) -> None:
     """Which clips to measure on, and where the results go. splits: the names that a split may have."""
     add_flag(options, "dataset", choices=["grid", "lrw"], default="grid", help="whose splits (default grid)")
-    add_flag(options, "dataset_dir", type=Path, required=True, help="clip store, made by preprocess")
+    store = Path("store/grid.h5")
+    add_flag(
+        options, "dataset_dir", type=Path, default=store, help=f"clip store (default {store}, as in training)"
+    )
     add_flag(options, "splits", type=Path, help="folder of train.txt, val.txt, ... with clip ids")
     add_flag(options, "split", choices=splits, default="test", help="the clips to measure on (default test)")
     add_flag(options, "clips", type=int, help="only the first so many clips of the split")
