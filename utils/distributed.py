@@ -29,11 +29,6 @@ def is_main() -> bool:
     return rank() == 0
 
 
-def barrier() -> None:
-    if dist.is_initialized():
-        dist.barrier()
-
-
 def any_process(flag: bool, device: torch.device) -> bool:
     """True everywhere as soon as it is true in one process."""
     if not dist.is_initialized():
