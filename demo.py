@@ -163,7 +163,7 @@ def speak(
     image = to_network(face.crop).to(next(vg_net.parameters()).device)
     windows = rechunk(audio_windows(sound), chunk)
     landmarks = landmark_stream(at_net, face.subject, windows)
-    for piece, output in frame_stream(vg_net, image, face.subject, landmarks):
+    for piece, output in frame_stream(vg_net, image, face.subject.example_landmarks, landmarks):
         frames, motion = to_uint8(output.frames[0]), to_uint8(output.motion[0])
         attention = to_uint8(output.attention[0], low=0)
         points = face.subject.pixels(piece, vg_net.config["size"])

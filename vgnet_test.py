@@ -29,7 +29,7 @@ from data.speech import clip_motion
 from data.splits import SPLITS, clip_ids
 from data.store import Clip, ClipStore
 from models import ATNet, ATNetSingle, VGNet
-from utils.animate import Subject, landmark_stream
+from utils.animate import Subject, frame_stream, landmark_stream, rechunk
 from utils.audio import SAMPLE_RATE, SAMPLES_PER_FRAME, windows
 from utils.checkpoint import load_model
 from utils.cli import add_flag, parser, pick_device
@@ -116,15 +116,11 @@ def animate(
     networks: Networks, image: Tensor, example: np.ndarray, landmarks: np.ndarray, chunk: int
 ) -> Animation:
     """image (3, H, W), its landmarks (136,), landmarks (T, 136) -> frames, `chunk` at a time with carried state"""
-    image = image.to(networks.device)[None]
-    start, targets = (torch.from_numpy(one).to(networks.device)[None] for one in (example, landmarks))
-    state, frames, attention = None, [], []
-    with torch.inference_mode():
-        for part in targets.split(chunk, dim=1):
-            output = networks.vg_net(image, part, start, state)
-            state = output.state
-            frames.append(to_uint8(output.frames[0]))
-            attention.append(to_uint8(output.attention[0], low=0.0))
+    frames, attention = [], []
+    pieces = rechunk([landmarks], chunk)
+    for _, output in frame_stream(networks.vg_net, image.to(networks.device), example, pieces):
+        frames.append(to_uint8(output.frames[0]))
+        attention.append(to_uint8(output.attention[0], low=0.0))
     return Animation(np.concatenate(frames), np.concatenate(attention), landmarks)
 
 

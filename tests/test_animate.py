@@ -35,7 +35,7 @@ def speech(seconds: float) -> np.ndarray:
 
 def frames_in_chunks(at_net, vg_net, image, blocks, chunk):
     landmarks = landmark_stream(at_net, subject_of(at_net), rechunk(audio_windows(blocks), chunk))
-    return frame_stream(vg_net, image, subject_of(at_net), landmarks)
+    return frame_stream(vg_net, image, subject_of(at_net).example_landmarks, landmarks)
 
 
 @pytest.mark.parametrize("kind", [ATNet, ATNetSingle])

@@ -86,11 +86,11 @@ def landmark_stream(
 
 
 def frame_stream(
-    vg_net: nn.Module, image: Tensor, subject: Subject, landmarks: Iterable[np.ndarray]
+    vg_net: nn.Module, image: Tensor, example_landmarks: np.ndarray, landmarks: Iterable[np.ndarray]
 ) -> Iterator[tuple[np.ndarray, tuple]]:
-    """image (3, H, W), landmarks (k, 136) piece by piece -> (landmarks (k, 136), VGOutput of batch size 1)"""
+    """image (3, H, W), its landmarks (136,), landmarks (k, 136) piece by piece -> (those, VGOutput of batch size 1)"""
     device = image.device
-    example = torch.from_numpy(subject.example_landmarks).to(device).unsqueeze(0)
+    example = torch.from_numpy(example_landmarks).to(device).unsqueeze(0)
     state = None
     for piece in landmarks:
         with torch.inference_mode():
