@@ -24,6 +24,7 @@ from models import VGNet
 from tests.original_networks import VG_net
 from utils.cli import add_device_flags, add_flag, add_switch, parser, pick_device
 from utils.errors import UserError, run
+from utils.memory import keep_freed_memory
 from utils.training import autocast, use_bf16
 
 Batch = tuple[Tensor, Tensor, Tensor]
@@ -50,6 +51,7 @@ def main(args: Namespace) -> None:
         if getattr(args, name) < 1:
             raise UserError(f"--{name} {getattr(args, name)}: give a number from 1 up")
     device = pick_device(args.cuda, args.device_ids)
+    keep_freed_memory()  # as the training scripts do; both networks gain
     batch = random_batch(args, device)
     print(describe(args, device), flush=True)
     print(f"{'':10} {'original':>14} {'ours':>14} {'ratio':>7}")

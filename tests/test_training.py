@@ -22,6 +22,7 @@ from utils.errors import run
 
 ROOT = Path(__file__).parent.parent
 AT = "-channels 4,4,8,8,8 -audio_features 16,16 -hidden 8 -layers 1 -frames 8 -batch_size 4".split()
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
 VG = "-width 4 -blocks 1 -frames 4 -batch_size 2 -warp landmark".split()
 
 
@@ -156,16 +157,41 @@ def command(store: Path, folder: Path, *options: str) -> list[str]:
 def test_two_processes_train_as_one(store, tmp_path):
     """Same samples a step, half in each process, gradients averaged: the same weights (no batch norm in this net)."""
     steps = ("-steps", "3", "-cuda", "false", "-clip", "0")
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     two = command(store, tmp_path / "two", *steps, "-batch_size", "2")
     subprocess.run(
-        [*torchrun, *two], cwd=ROOT, env=environment(), check=True, capture_output=True, timeout=300
+        [*TORCHRUN, *two], cwd=ROOT, env=environment(), check=True, capture_output=True, timeout=300
     )
     one = command(store, tmp_path / "one", *steps, "-batch_size", "4")
     subprocess.run(
         [sys.executable, *one], cwd=ROOT, env=environment(), check=True, capture_output=True, timeout=300
     )
     same(weights(tmp_path / "one"), weights(tmp_path / "two"), rtol=1e-4, atol=2e-5)
+
+
+def test_two_processes_train_vgnet(store, tmp_path):
+    """Both recurrences under DDP: one leaves the GRU's hidden weight without a gradient."""
+    for recurrence in ("time", "none"):
+        folder = tmp_path / recurrence
+        flags = [
+            "-dataset_dir",
+            store,
+            "-splits",
+            store.parent / "splits",
+            "-num_thread",
+            0,
+            "-cuda",
+            "false",
+        ]
+        flags += ["-model_dir", folder, "-sample_dir", folder]
+        subprocess.run(
+            [*TORCHRUN, "vgnet.py", *(str(x) for x in flags), *VG, "-recurrence", recurrence, "-steps", "2"],
+            cwd=ROOT,
+            env=environment(),
+            check=True,
+            capture_output=True,
+            timeout=300,
+        )
+        assert weights(folder)
 
 
 def test_ctrl_c_saves_and_the_run_goes_on(store, tmp_path):

@@ -14,6 +14,7 @@ from torch import nn
 
 from utils.cli import device_list, pick_device
 from utils.errors import UserError, run
+from utils.memory import keep_freed_memory
 
 
 def rank() -> int:
@@ -49,6 +50,7 @@ def parallel(model: nn.Module, device: torch.device) -> nn.Module:
 
 def launch(train: Callable[[Namespace, torch.device], None], args: Namespace) -> None:
     """Runs `train` on one device, on all of -device_ids, or as one of torchrun's processes."""
+    keep_freed_memory()
     if "LOCAL_RANK" in os.environ:
         with _group(args.cuda) as device:
             train(args, device)
