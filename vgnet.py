@@ -34,6 +34,7 @@ from utils.losses import (
     dynamic_pixel_loss,
     landmark_loss,
     mouth_map,
+    texture_loss,
 )
 from utils.progress import Log, Progress, mean_values
 from utils.samples import landmark_pictures, save_rows, to_pictures
@@ -90,6 +91,7 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
     add_flag(
         flags, "mouth_weight", type=float, default=2.0, help="extra pixel weight of the mouth (paper: 0)"
     )
+    add_flag(flags, "texture_weight", type=float, default=1.0, help="strength of fine detail (paper: 0)")
     add_flag(flags, "adversarial_weight", type=float, default=0.1, help="GAN loss (default 0.1; paper: 1)")
     add_flag(flags, "adversarial_start", type=int, default=0, help="step from which the discriminator trains")
     add_flag(
@@ -110,6 +112,8 @@ def generator_loss(
         mouth_map(batch["landmarks"], fake.frames.shape[-1], args.mouth_weight) if args.mouth_weight else None
     )
     parts = {"pixel": dynamic_pixel_loss(fake.frames, batch["frames"], fake.attention, args.beta, weight)}
+    if args.texture_weight:
+        parts["texture"] = texture_loss(fake.frames, batch["frames"], weight)
     if discriminator is not None:
         logits, landmarks = discriminator(fake.frames, batch["example_landmarks"])
         parts["adversarial"] = adversarial_loss(logits.float())

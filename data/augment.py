@@ -41,7 +41,11 @@ def reshape_face(images: Tensor, landmarks: Tensor, random: np.random.Generator)
     flow = F.interpolate(bend, (size, size), mode="bicubic", align_corners=False)
     grid = F.affine_grid(affine[None], (1, 3, size, size), align_corners=False) + flow.permute(0, 2, 3, 1)
     images = F.grid_sample(
-        images, grid.expand(len(images), -1, -1, -1), padding_mode="reflection", align_corners=False
+        images,
+        grid.expand(len(images), -1, -1, -1),
+        mode="bicubic",  # bilinear sampling would teach blur
+        padding_mode="reflection",
+        align_corners=False,
     )
     return images, _follow(landmarks, affine, flow)
 

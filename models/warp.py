@@ -30,8 +30,9 @@ def landmark_warp(image: Tensor, source: Tensor, target: Tensor, regularisation:
         sampling = pixel_grid(height, width, image) + flow.permute(0, 2, 3, 1)  # (B T, H, W, 2)
         # One tall sampling grid per clip: its T frames share one source image.
         sampling = sampling.reshape(batch, steps * height, width, 2)
-        warped = F.grid_sample(image, sampling, padding_mode="border", align_corners=False)
-        return warped.unflatten(2, (steps, height)).transpose(1, 2)
+        # Bilinear sampling would blur what moves.
+        warped = F.grid_sample(image, sampling, mode="bicubic", padding_mode="border", align_corners=False)
+        return warped.clamp(-1, 1).unflatten(2, (steps, height)).transpose(1, 2)
 
 
 def mouth_maps(landmarks: Tensor, example_landmarks: Tensor, size: int) -> Tensor:

@@ -1,0 +1,58 @@
+"""The losses on pictures whose answer is known."""
+
+import torch
+from torch.nn import functional as F
+
+from utils.landmarks import TEMPLATE, normalise
+from utils.losses import dynamic_pixel_loss, mouth_map, texture_loss
+
+
+def noise(size: int = 64) -> torch.Tensor:
+    torch.manual_seed(0)
+    return torch.rand(1, 2, 3, size, size) * 2 - 1
+
+
+def blur(frames: torch.Tensor) -> torch.Tensor:
+    return F.avg_pool2d(frames.flatten(0, 1), 3, 1, 1, count_include_pad=False).unflatten(0, (1, 2))
+
+
+def test_texture_counts_detail_wherever_it_lies():
+    real = noise()
+    assert texture_loss(real, real).item() == 0
+    shifted, soft = texture_loss(real.roll(1, -1), real).item(), texture_loss(blur(real), real).item()
+    assert soft > 5 * shifted  # the mean absolute error has it the other way round
+    assert (blur(real) - real).abs().mean() < (real.roll(1, -1) - real).abs().mean()
+
+
+def test_the_gradient_of_texture_sharpens():
+    real = noise()
+    fake = blur(real).requires_grad_()
+    (gradient,) = torch.autograd.grad(texture_loss(fake, real), fake)
+    step = fake - 0.1 * gradient / gradient.abs().mean()
+    assert texture_loss(step, real) < texture_loss(fake, real)
+
+
+def test_texture_is_weighted_by_place():
+    real = noise()
+    left = torch.zeros(1, 2, 1, 64, 64)
+    left[..., :32] = 1
+    fake = real.clone()
+    fake[..., 40:] = 0
+    assert texture_loss(fake, real, left).item() == 0 < texture_loss(fake, real, left.flip(-1)).item()
+
+
+def test_the_pixel_loss_lowers_nothing_by_looking_away():
+    real, fake = noise(), blur(noise())
+    attention = torch.full((1, 2, 1, 64, 64), 0.5, requires_grad=True)
+    fake = fake.requires_grad_()
+    loss = dynamic_pixel_loss(fake, real, attention, beta=0.5)
+    loss.backward()
+    assert attention.grad is None and fake.grad.abs().sum() > 0
+    torch.testing.assert_close(loss, (fake - real).abs().mean())
+
+
+def test_the_mouth_map_weighs_the_mouth():
+    face = torch.from_numpy(normalise(TEMPLATE)).expand(1, 1, -1)
+    weights = mouth_map(face, 64, 3.0)[0, 0, 0]
+    x, y = ((face.unflatten(-1, (68, 2))[0, 0, 48:].mean(0) + 1) * 32).long().tolist()
+    assert weights[y, x] > 3.9 and weights[0, 0] == 1
