@@ -35,7 +35,7 @@ from utils.checkpoint import load_model
 from utils.cli import add_flag, add_switch, parser, pick_device
 from utils.encode import VideoWriter
 from utils.errors import UserError, run
-from utils.evaluation import add_evaluation_flags, parse_command, publish
+from utils.evaluation import add_evaluation_flags, heard, parse_command, publish
 from utils.files import writable_folder
 from utils.images import draw_landmarks, enlarge, grid
 from utils.landmarks import TEMPLATE_SIZE, LandmarkBasis, denormalise, normalise, stabilise
@@ -77,10 +77,10 @@ class Sample:
     made: np.ndarray | None = None
 
     @classmethod
-    def of(cls, clip: Clip, size: int) -> Sample:
+    def of(cls, clip: Clip, size: int, snr: float | None) -> Sample:
         motion, rest = clip_motion(clip, size)
         stored = normalise(clip.landmarks, size)
-        return cls(clip, clip.audio, stored, stabilise(stored, rest), motion, rest)
+        return cls(clip, heard(clip.audio, clip.id, snr), stored, stabilise(stored, rest), motion, rest)
 
 
 def load_network(args: Namespace, device: torch.device) -> ATNet | ATNetSingle:
@@ -114,7 +114,9 @@ def spoken(
     """The clips with what the network made of them, in batches behind the scenes"""
     with tqdm(total=len(ids), unit="clip", dynamic_ncols=True) as bar:
         for start in range(0, len(ids), args.batch_size):
-            samples = [Sample.of(store[id], store.size) for id in ids[start : start + args.batch_size]]
+            samples = [
+                Sample.of(store[id], store.size, args.snr) for id in ids[start : start + args.batch_size]
+            ]
             motions = speak(network, basis, [one.audio for one in samples])
             for one, motion in zip(samples, motions, strict=True):
                 one.made = one.rest + motion
@@ -132,7 +134,7 @@ def score(
     rows: dict[str, Row], sample: Sample, basis: LandmarkBasis, silence: np.ndarray, paper: bool
 ) -> None:
     """Adds one clip's figures to every row. silence: the motion (T, 136) that the network makes of no sound at all."""
-    truth = Truth(denormalise(sample.true), denormalise(sample.rest), sample.audio)
+    truth = Truth(denormalise(sample.true), denormalise(sample.rest), sample.clip.audio)
     landmarks = {
         NETWORK: sample.made,
         STATIC: np.broadcast_to(sample.rest, sample.true.shape),

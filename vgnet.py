@@ -34,6 +34,7 @@ from utils.losses import (
     dynamic_pixel_loss,
     landmark_loss,
     mouth_map,
+    pixel_loss,
     texture_loss,
 )
 from utils.progress import Log, Progress, mean_values
@@ -91,6 +92,13 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
     add_flag(
         flags, "mouth_weight", type=float, default=2.0, help="extra pixel weight of the mouth (paper: 0)"
     )
+    add_flag(
+        flags,
+        "motion_weight",
+        type=float,
+        default=1.0,
+        help="of the motion map by itself (default 1; paper: 0)",
+    )
     add_flag(flags, "texture_weight", type=float, default=1.0, help="strength of fine detail (paper: 0)")
     add_flag(flags, "adversarial_weight", type=float, default=0.1, help="GAN loss (default 0.1; paper: 1)")
     add_flag(flags, "adversarial_start", type=int, default=0, help="step from which the discriminator trains")
@@ -112,6 +120,9 @@ def generator_loss(
         mouth_map(batch["landmarks"], fake.frames.shape[-1], args.mouth_weight) if args.mouth_weight else None
     )
     parts = {"pixel": dynamic_pixel_loss(fake.frames, batch["frames"], fake.attention, args.beta, weight)}
+    if args.motion_weight:
+        # Where the attention is shut, nothing else would keep the motion map an image to which it could open.
+        parts["motion"] = pixel_loss(fake.motion, batch["frames"], weight)
     if args.texture_weight:
         parts["texture"] = texture_loss(fake.frames, batch["frames"], weight)
     if discriminator is not None:

@@ -16,6 +16,7 @@ Rows: VG-net with either kind of landmarks, a static face (the example in all fr
 from __future__ import annotations
 
 import sys
+import zlib
 from argparse import Namespace
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,12 +36,13 @@ from utils.checkpoint import load_model
 from utils.cli import add_flag, parser, pick_device
 from utils.encode import VideoWriter
 from utils.errors import UserError, run
-from utils.evaluation import add_evaluation_flags, parse_command, publish
+from utils.evaluation import add_evaluation_flags, heard, parse_command, publish
 from utils.faces import FaceDetector
 from utils.files import writable_folder
 from utils.images import draw_landmarks, enlarge, grid, to_network, to_uint8
-from utils.landmarks import LandmarkBasis, denoise, denormalise, normalise
+from utils.landmarks import TEMPLATE, LandmarkBasis, denoise, denormalise, normalise
 from utils.metrics import mean
+from utils.original import CANONICAL_FACE
 from utils.paper_metrics import summed_mouth_distance
 from utils.scores import (
     DETECTION_SIDE,
@@ -55,6 +57,8 @@ from utils.scores import (
 
 FROM_TRUTH, FROM_SPEECH = "VG-net, true landmarks", "VG-net, AT-net's landmarks"
 TILE = 192
+# The original's landmark unit in ours, half image sizes: by the breadth of an average face, jaw end to jaw end.
+ORIGINAL_UNIT = float(np.ptp(normalise(TEMPLATE)[0::2]) / np.ptp(CANONICAL_FACE[0::2]))
 
 
 def parse_args(argv: list[str] | None = None) -> Namespace:
@@ -69,6 +73,13 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
     )
     add_flag(
         options, "batch_size", type=int, default=16, help="frames that go through it at once (default 16)"
+    )
+    add_flag(
+        options,
+        "landmark_noise",
+        type=float,
+        default=0.0,
+        help="sigma of Gaussian noise on every landmark, in the original's units, where a face is 1.55 wide",
     )
     add_evaluation_flags(options, "results/vgnet_test", SPLITS)
     return parse_command(options, "vgnet_test.py", argv)
@@ -124,6 +135,12 @@ def animate(
     return Animation(np.concatenate(frames), np.concatenate(attention), landmarks)
 
 
+def landmark_noise(clip: Clip, sigma: float) -> np.ndarray:
+    """Gaussian noise (T, 136) for normalised landmarks, the same in every run; sigma in the original's units"""
+    random = np.random.default_rng(zlib.crc32(clip.id.encode()))
+    return (random.standard_normal((clip.length, 136)) * sigma * ORIGINAL_UNIT).astype(np.float32)
+
+
 def animations(
     networks: Networks, clip: Clip, real: np.ndarray, example: int, args: Namespace
 ) -> dict[str, Animation]:
@@ -131,14 +148,16 @@ def animations(
     size = real.shape[1]
     image, steady = to_network(real[example]), denoise(clip.landmarks)
     true = normalise(steady, size)
-    made = {FROM_TRUTH: animate(networks, image, true[example], true, args.batch_size)}
+    noise = landmark_noise(clip, args.landmark_noise)
+    made = {FROM_TRUTH: animate(networks, image, true[example], true + noise, args.batch_size)}
     if networks.at_net is not None:
         subject = Subject.from_crop(LandmarkBasis.of(networks.at_net), steady[example], size)
-        heard = np.array_split(windows(clip.audio, len(real)), -(-len(real) // args.batch_size))
-        spoken = np.concatenate(list(landmark_stream(networks.at_net, subject, heard)))
-        made[FROM_SPEECH] = animate(
-            networks, image, true[example], spoken.astype(np.float32), args.batch_size
+        sound = np.array_split(
+            windows(heard(clip.audio, clip.id, args.snr), len(real)), -(-len(real) // args.batch_size)
         )
+        spoken = np.concatenate(list(landmark_stream(networks.at_net, subject, sound)))
+        spoken = (spoken + noise).astype(np.float32)
+        made[FROM_SPEECH] = animate(networks, image, true[example], spoken, args.batch_size)
     return made
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from utils.audio import AudioWindows, context_windows, mfcc, windows
+from utils.audio import AudioWindows, add_noise, context_windows, mfcc, windows
 
 
 def slow_mfcc(signal: np.ndarray) -> np.ndarray:
@@ -83,3 +83,16 @@ def test_warping_moves_a_formant_and_1_changes_nothing():
     apart = np.abs(context_windows(needed) - context_windows(higher)).mean()
     warped = np.abs(context_windows(needed) - context_windows(higher, 1.1)).mean()
     assert warped < 0.7 * apart
+
+
+@pytest.mark.parametrize("snr", [-5.0, 0.0, 20.0])
+def test_noise_is_added_at_the_ratio_asked_for(snr):
+    voice = np.sin(np.arange(16000) * 0.05).astype(np.float32)
+    noisy = add_noise(voice, snr, seed=1)
+    measured = 10 * np.log10(np.mean(voice**2) / np.mean((noisy - voice) ** 2))
+    assert noisy.dtype == np.float32 and measured == pytest.approx(snr, abs=0.2)
+    np.testing.assert_array_equal(noisy, add_noise(voice, snr, seed=1))
+
+
+def test_silence_gets_no_noise():
+    np.testing.assert_array_equal(add_noise(np.zeros(640, np.float32), 0.0, 1), 0)

@@ -117,7 +117,7 @@ def test_rows_say_what_is_known(results):
     assert report["clips"] == 2 and report["frames"] == 2 * FRAMES and report["example"] == "rest"
     truth, static, warped = rows[vgnet_test.TRUTH], rows[vgnet_test.STATIC], rows[vgnet_test.FROM_TRUTH]
     assert truth["psnr"] == 100 and truth["ssim"] == 1 and truth["mouth_sharpness_ratio"] == 1
-    assert truth["lmd_mouth"] == 0 and truth["opening_correlation"] == 1
+    assert truth["lmd_mouth"] == 0 and truth["opening_correlation"] == pytest.approx(1)
     assert (
         static["psnr_gain"] == 0 and static["lmd_mouth_ratio"] == 1 and static["opening_correlation"] is None
     )
@@ -176,6 +176,16 @@ def test_the_example_is_the_frame_nearest_rest(home):
     openings = clip.landmarks[:, INNER_MOUTH, 1].max(1) - clip.landmarks[:, INNER_MOUTH, 1].min(1)
     assert openings[vgnet_test.example_index(clip, 128, "rest")] < np.quantile(openings, 0.4)
     assert vgnet_test.example_index(clip, 128, "first") == 0
+
+
+def test_landmark_noise_is_in_the_originals_units(home):
+    store = ClipStore(home / "store.h5")
+    clip = store[store.ids[0]]
+    noise = vgnet_test.landmark_noise(clip, 0.1)
+    assert noise.shape == (clip.length, 136) and not vgnet_test.landmark_noise(clip, 0.0).any()
+    # 0.1 of a unit in which a face is 1.55 wide, in half image sizes
+    breadth = np.ptp(normalise(TEMPLATE)[::2])
+    assert noise.std() == pytest.approx(0.1 / 1.55 * breadth, rel=0.05)
 
 
 def test_detection_in_crops_agrees_with_the_photo(detector):

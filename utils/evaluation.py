@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import shlex
 import sys
+import zlib
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 
+from utils.audio import add_noise
 from utils.cli import add_device_flags, add_flag, add_switch
 from utils.errors import UserError
 from utils.report import definitions, environment, text, write_csv, write_json
@@ -28,8 +31,16 @@ def add_evaluation_flags(options: ArgumentParser, sample_dir: str, splits: Seque
     add_flag(options, "clips", type=int, help="only the first so many clips of the split")
     add_flag(options, "sample_dir", type=Path, default=Path(sample_dir), help="where the results go")
     add_flag(options, "videos", type=int, default=4, help="how many clips to write as videos (4)")
+    add_flag(
+        options, "snr", type=float, help="dB of the voice over white noise added to what the AT-net hears"
+    )
     add_switch(options, "paper_metrics", False, "add figures by the original script's own definitions")
     add_device_flags(options)
+
+
+def heard(audio: np.ndarray, clip_id: str, snr: float | None) -> np.ndarray:
+    """audio (N,) of the clip as the network gets it; the noise is the same in every run."""
+    return add_noise(audio, snr, zlib.crc32(clip_id.encode()))
 
 
 def parse_command(options: ArgumentParser, script: str, argv: list[str] | None) -> Namespace:

@@ -26,9 +26,13 @@ def dynamic_pixel_loss(
     (B, T, 1, H, W), of mean 1 or above, for places that matter more.
     """
     pixelwise = attention.detach() + beta
-    if weight is not None:
-        pixelwise = pixelwise * weight
-    return ((fake - real).abs() * pixelwise).mean()
+    return pixel_loss(fake, real, pixelwise if weight is None else pixelwise * weight)
+
+
+def pixel_loss(fake: Tensor, real: Tensor, weight: Tensor | None = None) -> Tensor:
+    """frames (B, T, 3, H, W), weight (B, T, 1, H, W) -> weighted mean absolute error"""
+    error = (fake - real).abs()
+    return (error if weight is None else error * weight).mean()
 
 
 def texture_loss(fake: Tensor, real: Tensor, weight: Tensor | None = None) -> Tensor:
