@@ -1,20 +1,25 @@
 # make demo   writes results/demo.mp4 and results/demo_panel.mp4
 # make test   runs the tests
+# make tables STORE=store/grid.h5 SPLITS=DIR   prints the README's tables from the shipped weights
 # make lint   checks style; make format mends what can be mended
 # make clean  removes the environment and caches, never results or weights
 # The first of them makes the environment .venv, from wheels alone. Another Python: make demo PYTHON=python3.12
 
 PYTHON ?= python3
 VENV := .venv
+STORE ?= store/grid.h5
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint format clean
+.PHONY: demo test tables lint format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python demo.py --panel
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest -q
+
+tables: $(VENV)/.installed
+	$(BIN)/python tables.py --dataset_dir $(STORE) $(if $(SPLITS),--splits $(SPLITS))
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

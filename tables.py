@@ -1,0 +1,237 @@
+"""Prints every table of the README from the shipped weights and a clip store.
+
+    python tables.py --dataset_dir store/grid.h5 --splits DIR -o results/tables
+    make tables STORE=store/grid.h5 SPLITS=DIR                        # the same
+
+Runs the test scripts, each into a folder of its own, and puts their figures together: tables.md, a CSV of each table, a
+picture of each curve, and a strip of frames. Each caption names the commands that printed the figures, the data, the
+split and the machine. Nothing is random. Run it again to go on after a stop: what was measured with the same command
+is kept, unless weights or store are newer. On two CPU cores it takes about half an hour.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from argparse import Namespace
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from utils.cli import add_flag, parser
+from utils.decode import read_video
+from utils.errors import UserError, run
+from utils.files import replacing, writable_folder
+from utils.images import write_image
+from utils.report import FIGURES, write_csv
+from utils.scores import STATIC, TRUTH
+
+ROOT = Path(__file__).parent
+FROM_TRUTH, FROM_SPEECH, AT_NET = "VG-net, true landmarks", "VG-net, AT-net's landmarks", "AT-net"
+SNRS = [None, 20, 10, 0]  # dB; None: the voice as it was recorded
+SIGMAS = [0, 0.02, 0.04, 0.06, 0.08, 0.1, 0.12, 0.14]  # the original's range
+SPLITS = {"s1, held out": "test", "s2 and s27, unseen": "unseen"}
+STRIP = 8  # frames of a clip
+
+AT_FIGURES = [
+    "opening_correlation",
+    "lmd_mouth",
+    "lmd_mouth_ratio",
+    "opening_gain",
+    "silence_opening",
+    "pause_opening",
+    "offset",
+    "jitter_ratio",
+]
+VG_FIGURES = [
+    "mouth_psnr",
+    "mouth_psnr_gain",
+    "psnr",
+    "ssim",
+    "lmd_mouth",
+    "opening_correlation",
+    "opening_gain",
+    "cpbd",
+    "mouth_sharpness_ratio",
+    "offset",
+    "jitter_ratio",
+    "undetected",
+]
+Line = dict[str, object]
+
+
+def parse_args(argv: list[str] | None = None) -> Namespace:
+    flags = parser(__doc__)
+    add_flag(flags, "dataset_dir", type=Path, default=Path("store/grid.h5"), help="clip store")
+    add_flag(flags, "splits", type=Path, help="folder of test.txt and unseen.txt with clip ids")
+    add_flag(
+        flags, "at_model", type=Path, default=ROOT / "weights/atnet.safetensors", help="AT-net's weights"
+    )
+    add_flag(
+        flags, "vg_model", type=Path, default=ROOT / "weights/vgnet.safetensors", help="VG-net's weights"
+    )
+    add_flag(flags, "o", type=Path, default=Path("results/tables"), help="where the results go")
+    add_flag(flags, "clips", type=int, default=16, help="clips of s1 that VG-net is measured on (default 16)")
+    add_flag(
+        flags, "curve_clips", type=int, default=4, help="clips of s1 for each point of its curve (default 4)"
+    )
+    return flags.parse_args(argv)
+
+
+@dataclass
+class Table:
+    """One table: its name, what it shows, its lines, and the runs of scripts that they come from."""
+
+    name: str
+    title: str
+    lines: list[Line]
+    runs: list[dict]
+
+    def markdown(self) -> str:
+        names = list(self.lines[0])
+        heads = [FIGURES[name].heading if name in FIGURES else name for name in names]
+        rows = [[cell(name, line[name]) for name in names] for line in self.lines]
+        table = [heads, ["---"] * len(names), *rows]
+        return "\n".join(
+            [f"**{self.title}**", "", *(f"| {' | '.join(row)} |" for row in table), "", self.caption()]
+        )
+
+    def caption(self) -> str:
+        """How each number was obtained"""
+        machine = self.runs[0]["machine"]
+        where = machine["gpu"] or f"{machine['cores']} {machine['processor']} CPU cores"
+        commands = list(dict.fromkeys(f"`{one['command']}`" for one in self.runs))
+        shown = "; ".join(commands[:2]) + ("; and so on for the other rows" if commands[2:] else "")
+        return f"<sub>{where}, PyTorch {self.runs[0]['versions']['torch']}; {shown}</sub>"
+
+
+def cell(name: str, value: object) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.{FIGURES[name].decimals}f}" if name in FIGURES else str(value)
+
+
+class Runner:
+    """Runs test scripts, each once."""
+
+    def __init__(self, args: Namespace) -> None:
+        self.args = args
+        self.inputs = [args.at_model, args.vg_model, args.dataset_dir]
+        missing = [path for path in self.inputs if not path.exists()]
+        if missing:
+            raise UserError(f"{missing[0]}: does not exist; see the README on stores and weights")
+        self.newest = max(path.stat().st_mtime for path in self.inputs)
+        self.measured: dict[str, dict] = {}
+
+    def __call__(self, name: str, script: str, *options: object) -> dict:
+        """The script's metrics.json, from OUT/name, made now or by an earlier run. Raises UserError where it failed."""
+        folder = self.args.o / name
+        options = [*options, "--dataset_dir", self.args.dataset_dir, "-sample_dir", folder]
+        options += ["--splits", self.args.splits] if self.args.splits else []
+        options = [str(option) for option in options]
+        command = shlex.join(["python", script, *options])
+        if name not in self.measured:
+            self.measured[name] = self._kept(folder / "metrics.json", command) or self._measure(command)
+        return self.measured[name]
+
+    def _kept(self, result: Path, command: str) -> dict | None:
+        if not result.exists() or result.stat().st_mtime < self.newest:
+            return None
+        metrics = json.loads(result.read_text())
+        return metrics if metrics["command"] == command else None
+
+    def _measure(self, command: str) -> dict:
+        print(f"\n{command}", flush=True)
+        _, script, *options = shlex.split(command)
+        ended = subprocess.run([sys.executable, str(ROOT / script), *options])
+        if ended.returncode:
+            raise UserError(f"{script} ended with status {ended.returncode}; its message is above")
+        return json.loads((Path(options[options.index("-sample_dir") + 1]) / "metrics.json").read_text())
+
+    def at_net(self, name: str, *options: object) -> dict:
+        return self(name, "atnet_test.py", "-model_name", self.args.at_model, *options)
+
+    def vg_net(self, name: str, *options: object) -> dict:
+        networks = ["-model_name", self.args.vg_model, "-at_model", self.args.at_model]
+        return self(name, "vgnet_test.py", *networks, *options)
+
+
+def at_table(runner: Runner) -> Table:
+    runs = {label: runner.at_net(f"atnet_{split}", "--split", split) for label, split in SPLITS.items()}
+    rows = [AT_NET, STATIC, "truth on the PCA basis"]
+    lines = [line(label, one, row, AT_FIGURES) for label, one in runs.items() for row in rows]
+    return Table("atnet", "AT-net, from the sound alone", lines, list(runs.values()))
+
+
+def vg_table(runner: Runner) -> Table:
+    clips = {"test": ["--clips", runner.args.clips], "unseen": []}
+    runs = {
+        label: runner.vg_net(f"vgnet_{split}", "--split", split, *clips[split])
+        for label, split in SPLITS.items()
+    }
+    rows = [STATIC, FROM_TRUTH, FROM_SPEECH, TRUTH]
+    lines = [line(label, one, row, VG_FIGURES) for label, one in runs.items() for row in rows]
+    return Table("vgnet", "VG-net, from one example frame", lines, list(runs.values()))
+
+
+def voice_table(runner: Runner) -> Table:
+    lines, runs = [], []
+    for label, split in SPLITS.items():
+        for snr in SNRS:
+            noise = [] if snr is None else ["--snr", snr]
+            folder = f"atnet_{split}" if snr is None else f"atnet_{split}_{snr}dB"
+            runs.append(runner.at_net(folder, "--split", split, *noise))
+            figures = line(label, runs[-1], AT_NET, AT_FIGURES[:5])
+            lines.append(
+                {"clips": figures.pop("clips"), "SNR, dB": "clean" if snr is None else snr, **figures}
+            )
+    return Table("voice_noise", "AT-net under white noise on the voice", lines, runs)
+
+
+def landmark_table(runner: Runner) -> Table:
+    clips = ["--split", "test", "--clips", runner.args.curve_clips, "--videos", 0]
+    runs = [runner.vg_net(f"landmark_noise_{sigma}", *clips, "--landmark_noise", sigma) for sigma in SIGMAS]
+    figures = ["lmd_mouth", "lmd_all", "opening_correlation", "ssim", "mouth_psnr_gain", "jitter_ratio"]
+    lines = [
+        {"sigma": sigma} | line("", one, FROM_TRUTH, figures) for sigma, one in zip(SIGMAS, runs, strict=True)
+    ]
+    lines = [{name: value for name, value in one.items() if name not in ("clips", "row")} for one in lines]
+    return Table("landmark_noise", "VG-net from true landmarks under Gaussian noise", lines, runs)
+
+
+def line(label: str, metrics: dict, row: str, figures: list[str]) -> Line:
+    """One row of a script's results as a line of a table"""
+    found = metrics["rows"][row]
+    clips = f"{label} ({metrics['clips']} clips)"
+    return {"clips": clips, "row": row} | {name: found.get(name) for name in figures}
+
+
+def strip(folder: Path, out: Path) -> None:
+    """Frames of the side-by-side videos in `folder`, a clip a row of STRIP frames and its pictures one below another"""
+    rows = []
+    for path in sorted(folder.glob("*.mp4")):
+        frames = list(read_video(path))
+        chosen = [frames[i] for i in np.linspace(0, len(frames) - 1, STRIP + 2).round().astype(int)[1:-1]]
+        rows.append(np.concatenate(chosen, axis=0))
+    if rows:
+        write_image(out, np.concatenate(rows, axis=1))
+
+
+def main(args: Namespace) -> None:
+    writable_folder(args.o)
+    runner = Runner(args)
+    tables = [make(runner) for make in (at_table, vg_table, voice_table, landmark_table)]
+    for table in tables:
+        write_csv(args.o / f"{table.name}.csv", table.lines)
+    strip(args.o / "vgnet_unseen", args.o / "unseen.png")
+    text = "\n\n".join(table.markdown() for table in tables)
+    with replacing(args.o / "tables.md") as part:
+        part.write_text(text + "\n")
+    print(f"\n{text}\n\n{args.o}: tables.md, {len(tables)} CSV files, pictures")
+
+
+if __name__ == "__main__":
+    sys.exit(run(main, parse_args))

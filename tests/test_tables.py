@@ -1,0 +1,91 @@
+"""tables.py: what it runs, what it keeps, and what it writes."""
+
+import json
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tables
+from utils.encode import VideoWriter
+from utils.errors import run
+
+ENVIRONMENT = {"machine": {"gpu": None, "cores": 2, "processor": "x86_64"}, "versions": {"torch": "2.0"}}
+
+
+@pytest.fixture
+def scripts(monkeypatch) -> list[list[str]]:
+    """Stands for the test scripts: writes the figures of a clip whose correlation is 0.5; -> the commands it got"""
+    commands = []
+
+    def pretend(command: list[str]) -> subprocess.CompletedProcess:
+        commands.append(command[1:])
+        folder = Path(command[command.index("-sample_dir") + 1])
+        folder.mkdir(parents=True, exist_ok=True)
+        with VideoWriter(folder / "clip.mp4", (64, 32)) as video:
+            for _ in range(20):
+                video.write(np.full((32, 64, 3), 99, np.uint8))
+        figures = dict.fromkeys([*tables.AT_FIGURES, *tables.VG_FIGURES, "lmd_all"], 0.5) | {
+            "mouth_psnr_gain": None
+        }
+        names = [tables.AT_NET, tables.STATIC, tables.TRUTH, tables.FROM_TRUTH, tables.FROM_SPEECH]
+        rows = dict.fromkeys([*names, "truth on the PCA basis"], figures)
+        said = " ".join(["python", Path(command[1]).name, *command[2:]])
+        facts = {"command": said, "clips": 3, "rows": rows} | ENVIRONMENT
+        (folder / "metrics.json").write_text(json.dumps(facts))
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(tables.subprocess, "run", pretend)
+    return commands
+
+
+@pytest.fixture
+def flags(tmp_path) -> list[str]:
+    names = {"-at_model": "at.safetensors", "-vg_model": "vg.safetensors", "--dataset_dir": "grid.h5"}
+    for name in names.values():
+        (tmp_path / name).touch()
+    places = [item for flag, name in names.items() for item in (flag, str(tmp_path / name))]
+    return [*places, "-o", str(tmp_path / "out")]
+
+
+def test_all_tables_with_how_each_number_was_obtained(scripts, flags, tmp_path):
+    assert run(tables.main, lambda: tables.parse_args(flags)) == 0
+    text = (tmp_path / "out" / "tables.md").read_text()
+    assert "| s1, held out (3 clips) | AT-net | 0.500 |" in text and "| - |" in text
+    assert "2 x86_64 CPU cores, PyTorch 2.0; `python atnet_test.py -model_name" in text
+    assert {path.stem for path in (tmp_path / "out").glob("*.csv")} == {
+        "atnet",
+        "vgnet",
+        "voice_noise",
+        "landmark_noise",
+    }
+    assert (tmp_path / "out" / "unseen.png").exists()
+    levels = [
+        command[command.index("--landmark_noise") + 1] for command in scripts if "--landmark_noise" in command
+    ]
+    assert [float(level) for level in levels] == tables.SIGMAS
+
+
+def test_what_was_measured_is_kept_until_the_weights_change(scripts, flags, tmp_path):
+    assert run(tables.main, lambda: tables.parse_args(flags)) == 0
+    count = len(scripts)
+    assert run(tables.main, lambda: tables.parse_args(flags)) == 0
+    assert len(scripts) == count
+    newer = time.time() + 60
+    os.utime(tmp_path / "at.safetensors", (newer, newer))
+    assert run(tables.main, lambda: tables.parse_args(flags)) == 0
+    assert len(scripts) == 2 * count
+
+
+def test_mistakes_are_one_line(scripts, flags, tmp_path, capsys, monkeypatch):
+    (tmp_path / "vg.safetensors").unlink()
+    assert run(tables.main, lambda: tables.parse_args(flags)) == 2
+    assert "vg.safetensors: does not exist" in capsys.readouterr().err
+    (tmp_path / "vg.safetensors").touch()
+    failed = subprocess.CompletedProcess([], 2)
+    monkeypatch.setattr(tables.subprocess, "run", lambda command: failed)
+    assert run(tables.main, lambda: tables.parse_args(flags)) == 2
+    assert "atnet_test.py ended with status 2" in capsys.readouterr().err
