@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from utils.checkpoint import load_model, save_model
 from utils.cli import add_device_flags, add_flag, add_switch
 from utils.distributed import any_process, is_main, rank
-from utils.errors import UserError
+from utils.errors import UserError, reason
 from utils.files import replacing, writable_folder
 
 STATE_FORMAT = "talking-face training state"
@@ -211,8 +211,9 @@ def read_state(path: Path, device: torch.device | str = "cpu") -> dict:
         if saved["format"] != STATE_FORMAT:
             raise ValueError("another kind of file")
     except Exception as error:  # torch.load raises nearly anything for a damaged file
-        reason = str(error).split("\n")[0][:100]
-        raise UserError(f"{path}: not a whole training state ({reason}); delete it to start over") from error
+        raise UserError(
+            f"{path}: not a whole training state ({reason(error, 100)}); delete it to start over"
+        ) from error
     return saved
 
 
