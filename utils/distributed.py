@@ -51,11 +51,11 @@ def parallel(model: nn.Module, device: torch.device) -> nn.Module:
 def launch(train: Callable[[Namespace, torch.device], None], args: Namespace) -> None:
     """Runs `train` on one device, on all of -device_ids, or as one of torchrun's processes."""
     keep_freed_memory()
+    ids = device_list(args.device_ids)
     if "LOCAL_RANK" in os.environ:
         with _group(args.cuda) as device:
             train(args, device)
         return
-    ids = device_list(args.device_ids)
     if not (args.cuda and torch.cuda.is_available()) or len(ids) == 1:
         train(args, pick_device(args.cuda, args.device_ids))
         return
