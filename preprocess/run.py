@@ -71,6 +71,12 @@ def check_arguments(args: Namespace) -> None:
         raise UserError(f"--size {args.size}: give 16 to 1024 pixels")
     if not 1 <= args.quality <= 101:
         raise UserError(f"--quality {args.quality}: give 1 to 100, or 101 for PNG")
+    if not 0 <= args.smoothing <= 250:
+        raise UserError(f"--smoothing {args.smoothing}: give 0 to 250 frames")
+    for name in ("workers", "limit"):
+        number = getattr(args, name)
+        if number is not None and number < 1:
+            raise UserError(f"--{name} {number}: give a number from 1 up")
     if args.ids and not args.ids.is_file():
         raise UserError(f"{args.ids}: no such list of clips")
     if args.landmarks and not args.landmarks.is_dir():

@@ -276,7 +276,13 @@ def test_a_speakers_own_folder(raw, tmp_path):
         (["raw", "a.h5", "--quality", "0"], "--quality 0"),
         (["raw", "a.h5", "--landmarks", "none"], "none: no such folder of landmarks"),
         (["raw", "a.h5", "--ids", "none"], "none: no such list"),
-        (["raw", "a.h5", "--limit", "0"], "none of its clips is chosen"),
+        (["raw", "a.h5", "--limit", "0"], "--limit 0"),
+        (["raw", "a.h5", "--limit", "-1"], "--limit -1"),
+        (["raw", "a.h5", "--workers", "0"], "--workers 0"),
+        (["raw", "a.h5", "--workers", "-1"], "--workers -1"),
+        (["raw", "a.h5", "--smoothing", "-2"], "--smoothing -2"),
+        (["raw", "a.h5", "--smoothing", "nan"], "--smoothing nan"),
+        (["raw", "a.h5", "--ids", "text.h5"], "none of its clips is chosen"),
         (["raw", "text.h5"], "text.h5: not an HDF5 file"),
         (["raw", "a.h5"], "all 1 clips were skipped"),
         (["raw", "a.h5/b.h5"], "cannot be written"),
@@ -293,6 +299,6 @@ def test_mistakes_end_in_one_line(tmp_path, monkeypatch, capsys, options, messag
         points = make_video(tmp_path / "raw" / "s1" / "bad.mp4", frames=6)
         save_landmarks(tmp_path / "landmarks", "s1/bad", points)
         options = [*options, "--landmarks", "landmarks"]
-    assert run_script(grid.main, lambda: grid.parse_args([*options, "--workers", "1"])) == 2
+    assert run_script(grid.main, lambda: grid.parse_args(["--workers", "1", *options])) == 2
     lines = capsys.readouterr().err.strip().splitlines()
     assert lines[-1].startswith("error: ") and message in lines[-1]

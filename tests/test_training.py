@@ -229,6 +229,25 @@ def test_mistakes_are_one_line_and_exit_2(options, message, store, tmp_path, cap
     assert not list(tmp_path.glob("out/*.safetensors"))
 
 
+@pytest.mark.parametrize(
+    ("script", "option", "value"),
+    [
+        (atnet, "-steps", "0"),
+        (atnet, "-lr", "nan"),
+        (atnet, "-speaker_power", "-1"),
+        (vgnet, "-adversarial_start", "-1"),
+        (vgnet, "-discriminator_width", "0"),
+        (vgnet, "-mouth_weight", "-2"),
+        (vgnet, "-landmark_weight", "-1"),
+        (vgnet, "-beta", "-0.5"),
+    ],
+)
+def test_senseless_numbers_are_refused(script, option, value, store, tmp_path, capsys):
+    assert train(script, store, tmp_path / "out", option, value) == 2
+    assert capsys.readouterr().err.startswith(f"error: {option} {value}")
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("damage", [b"", b"not a state", "truncated", "pickle"])
 def test_a_damaged_state_is_named_and_kept(damage, store, tmp_path, capsys):
     assert train(atnet, store, tmp_path, "-steps", 1) == 0

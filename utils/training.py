@@ -66,10 +66,14 @@ def check_training(args: Namespace) -> None:
         steps=1, batch_size=1, frames=2, save_every=1, num_thread=0, seed=0, lr=0, cooldown=0, clip=0
     )
     least |= dict(width=2, blocks=0, hidden=1, layers=1, dropout=0, ema=0, beta1=0, beta2=0)
+    least |= dict(discriminator_width=1, adversarial_start=0, beta=0, speaker_power=0)
+    least |= {name: 0 for name in vars(args) if name.endswith("_weight")}
     below_one = ("dropout", "ema", "beta1", "beta2")
     for name, smallest in least.items():
-        value = getattr(args, name, smallest)
-        if value < smallest or (name in below_one and value >= 1):
+        value = getattr(args, name, None)
+        if value is None:  # a flag of the other script, or one with a default of its own
+            continue
+        if not value >= smallest or (name in below_one and value >= 1):
             limit = f"from {smallest} to below 1" if name in below_one else f"of at least {smallest}"
             raise UserError(f"-{name} {value}: give a number {limit}")
     if is_main():
