@@ -1,4 +1,4 @@
-"""The loop that GRID and LRW share: workers, ranks, resume, the list of skipped clips, the picture to look at."""
+"""The loop that GRID and LRW share: workers, torchrun, resume, the list of skipped clips, the picture to look at."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
+from datetime import timedelta
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from multiprocessing import get_context
@@ -23,13 +24,14 @@ from data.store import ClipStore
 from data.store_writer import StoreWriter
 from preprocess.clip import Crop, RawClip, read_clip
 from preprocess.contact_sheet import draw_contact_sheet
-from preprocess.ranks import Ranks
 from utils.audio import FPS, SAMPLE_RATE
+from utils.distributed import gather, group, is_main, rank, world_size
 from utils.errors import UserError
 from utils.faces import FaceDetector
 from utils.files import replacing
 from utils.landmarks import TEMPLATE
 
+PATIENCE = timedelta(days=7)  # so long one of torchrun's processes waits for the slowest
 PACKAGES = ("dlib-bin", "av", "opencv-python-headless", "numpy", "h5py")
 
 
@@ -89,12 +91,13 @@ def make_store(store: Path, shards: Iterable[tuple[Path, list[RawClip]]], args: 
     Raises UserError where no clip can be used; a single one that cannot is skipped.
     """
     total = Tally()
-    with Ranks() as ranks, worker_pool(args.workers) as pool:
+    ranks = group(cuda=False, patience=PATIENCE) if "RANK" in os.environ else nullcontext()
+    with ranks, worker_pool(args.workers) as pool:
         for path, clips in shards:
             chosen = choose(clips, args)
             if chosen:
-                total += make_shard(path, chosen, args, ranks, pool)
-        if ranks.rank > 0:
+                total += make_shard(path, chosen, args, pool)
+        if not is_main():
             return
         if not (total.stored or total.skipped):
             raise UserError(f"{args.raw}: none of its clips is chosen; see --ids and --limit")
@@ -119,30 +122,28 @@ def _landmarks_file(folder: Path, id: str, names: Counter) -> Path:
     return short if names[name] == 1 and short.exists() and not file.exists() else file
 
 
-def make_shard(
-    path: Path, clips: list[RawClip], args: Namespace, ranks: Ranks, pool: Executor | None
-) -> Tally:
-    """Makes or completes one file of the store; rank 0 learns the whole tally."""
+def make_shard(path: Path, clips: list[RawClip], args: Namespace, pool: Executor | None) -> Tally:
+    """Makes or completes one file of the store; the main process learns the whole tally."""
     crop = Crop(args.size, args.smoothing, args.quality)
     writer = StoreWriter(path, attributes(crop, args.landmarks is not None))
     finished = writer.finished()
-    mine = [clip for clip in clips[ranks.rank :: ranks.world] if clip.id not in finished]
+    mine = [clip for clip in clips[rank() :: world_size()] if clip.id not in finished]
     tally = Tally()
-    bar = tqdm(total=len(mine), desc=path.stem, unit="clip", disable=ranks.rank > 0 or not mine)
+    bar = tqdm(total=len(mine), desc=path.stem, unit="clip", disable=not (is_main() and mine))
     with bar:
         for id, reason in convert_all(mine, writer, crop, pool):
             tally += Tally(new=int(not reason), skipped={id: reason} if reason else {})
             bar.set_postfix(skipped=len(tally.skipped), refresh=False)
             bar.update()
-    tally = sum(ranks.gather(tally), Tally())
-    if ranks.rank == 0:
+    tally = sum(gather(tally), Tally())
+    if is_main():
         missing = {clip.id for clip in clips} - writer.finished() - set(tally.skipped)
         if missing:
             raise UserError(
                 f"{path}: {len(missing)} clips that other machines made are not here; share the folder"
             )
         tally.stored = writer.pack()
-    ranks.gather(None)  # nobody goes on before the parts are packed
+    gather(None)  # nobody goes on before the parts are packed
     return tally
 
 
