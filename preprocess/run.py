@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import csv
 import os
-import signal
 from argparse import ArgumentParser, Namespace
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.metadata import PackageNotFoundError, version
-from multiprocessing import get_context
 from pathlib import Path
 
 from tqdm import tqdm
@@ -24,6 +20,7 @@ from data.store import ClipStore
 from data.store_writer import StoreWriter
 from preprocess.clip import Crop, RawClip, read_clip
 from preprocess.contact_sheet import draw_contact_sheet
+from preprocess.workers import Workers
 from utils.audio import FPS, SAMPLE_RATE
 from utils.distributed import gather, group, is_main, rank, world_size
 from utils.errors import UserError
@@ -92,11 +89,11 @@ def make_store(store: Path, shards: Iterable[tuple[Path, list[RawClip]]], args: 
     """
     total = Tally()
     ranks = group(cuda=False, patience=PATIENCE) if "RANK" in os.environ else nullcontext()
-    with ranks, worker_pool(args.workers) as pool:
+    with ranks, Workers(args.workers) as workers:
         for path, clips in shards:
             chosen = choose(clips, args)
             if chosen:
-                total += make_shard(path, chosen, args, pool)
+                total += make_shard(path, chosen, args, workers)
         if not is_main():
             return
         if not (total.stored or total.skipped):
@@ -122,7 +119,7 @@ def _landmarks_file(folder: Path, id: str, names: Counter) -> Path:
     return short if names[name] == 1 and short.exists() and not file.exists() else file
 
 
-def make_shard(path: Path, clips: list[RawClip], args: Namespace, pool: Executor | None) -> Tally:
+def make_shard(path: Path, clips: list[RawClip], args: Namespace, workers: Workers) -> Tally:
     """Makes or completes one file of the store; the main process learns the whole tally."""
     crop = Crop(args.size, args.smoothing, args.quality)
     writer = StoreWriter(path, attributes(crop, args.landmarks is not None))
@@ -131,7 +128,7 @@ def make_shard(path: Path, clips: list[RawClip], args: Namespace, pool: Executor
     tally = Tally()
     bar = tqdm(total=len(mine), desc=path.stem, unit="clip", disable=not (is_main() and mine))
     with bar:
-        for id, reason in convert_all(mine, writer, crop, pool):
+        for id, reason in convert_all(mine, writer, crop, workers):
             tally += Tally(new=int(not reason), skipped={id: reason} if reason else {})
             bar.set_postfix(skipped=len(tally.skipped), refresh=False)
             bar.update()
@@ -161,43 +158,12 @@ def _version(package: str) -> str:
         return "unknown"
 
 
-@contextmanager
-def worker_pool(workers: int | None) -> Iterator[Executor | None]:
-    """Worker processes, None for one; by default as many as this machine has cores for each of its ranks."""
-    workers = workers or max(1, (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
-    if workers == 1:
-        yield None
-        return
-    os.environ["OMP_NUM_THREADS"] = "1"  # for the workers: there is one to a core
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_start_worker)
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _start_worker() -> None:
-    """Ctrl-C is for the first process, which lets its workers finish the clips in work."""
-    import cv2
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    cv2.setNumThreads(1)
-
-
 def convert_all(
-    clips: list[RawClip], writer: StoreWriter, crop: Crop, pool: Executor | None
+    clips: list[RawClip], writer: StoreWriter, crop: Crop, workers: Workers
 ) -> Iterator[tuple[str, str]]:
     """(id, reason why it was skipped, or nothing) of each clip, as they are done"""
-    if pool is None:
-        yield from (convert(clip, writer, crop) for clip in clips)
-        return
-    try:
-        jobs = [pool.submit(convert, clip, writer, crop) for clip in clips]
-        yield from (job.result() for job in as_completed(jobs))
-    except BrokenProcessPool as error:
-        raise UserError(
-            "a worker died (out of memory?); run the same command again, with fewer --workers"
-        ) from error
+    for clip, answer in workers.map(partial(convert, writer=writer, crop=crop), clips):
+        yield answer or (clip.id, "the process that read it died: a damaged file, or too little memory")
 
 
 def convert(clip: RawClip, writer: StoreWriter, crop: Crop) -> tuple[str, str]:

@@ -10,6 +10,7 @@ from skimage import data
 
 from data.store import ClipStore
 from preprocess import grid, lrw, run
+from preprocess.clip import RawClip
 from tests.raw_corpus import make_pictures_video, make_video, save_landmarks, tone, write_wav
 from tests.test_faces import portrait
 from utils.audio import windows
@@ -148,6 +149,25 @@ def test_workers_and_torchrun_make_the_same_store(raw, store, tmp_path):
     assert_equal_stores(ClipStore(tmp_path / "ranks.h5"), store)
     preprocess(grid, raw, tmp_path / "workers.h5", "--workers", "2")
     assert_equal_stores(ClipStore(tmp_path / "workers.h5"), store)
+
+
+class Killer(RawClip):
+    """A clip that kills the process that gets it to read"""
+
+    def __reduce__(self):
+        return os._exit, (9,)
+
+
+def test_a_clip_that_kills_its_worker_is_skipped_and_listed(raw, tmp_path, capsys):
+    options = ["--landmarks", str(raw.parent / "landmarks"), "--workers", "2"]
+    args = grid.parse_args([str(raw), str(tmp_path / "grid.h5"), *options])
+    first, second, third = grid.find_clips(raw)
+    clips = [first, Killer(second.id, second.video, second.source), third]
+    run.make_store(args.store, [(args.store, clips)], args)
+    assert ClipStore(args.store).ids == ["s1/bbaf2n", "s2/lwae8n"]
+    (skip,) = skipped(tmp_path / "grid_skipped.csv").items()
+    assert skip[0] == "s1/bbaf3s" and "the process that read it died" in skip[1]
+    assert "2 clips, 2 of them new; 1 skipped" in capsys.readouterr().out
 
 
 def test_bad_clips_are_skipped_and_listed(tmp_path, capsys):
