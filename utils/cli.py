@@ -21,6 +21,11 @@ def add_flag(parser: ArgumentParser, name: str, *short: str, **options) -> None:
     parser.add_argument(*short, f"-{name}", f"--{name}", dest=name, **options)
 
 
+def add_number(parser: ArgumentParser, name: str, default: float, help: str) -> None:
+    """A flag for a number of the default's type, which the help text names."""
+    add_flag(parser, name, type=type(default), default=default, help=f"{help} (default {default})")
+
+
 def add_switch(parser: ArgumentParser, name: str, default: bool, help: str) -> None:
     """A flag that accepts nothing (true), true or false."""
     add_flag(

@@ -7,13 +7,14 @@ import json
 import os
 import signal
 from argparse import ArgumentParser, Namespace
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from utils.checkpoint import load_model, save_model
-from utils.cli import add_device_flags, add_flag, add_switch
+from utils.cli import add_device_flags, add_flag, add_number, add_switch
 from utils.distributed import any_process, is_main, rank
 from utils.errors import UserError, reason
 from utils.files import replacing, writable_folder
@@ -23,10 +24,7 @@ STATE_FORMAT = "talking-face training state"
 
 def add_training_flags(parser: ArgumentParser, steps: int, batch_size: int, frames: int, lr: float) -> None:
     """Flags that atnet.py and vgnet.py share; the numbers are the script's defaults."""
-
-    def number(name: str, default: float, help: str) -> None:
-        add_flag(parser, name, type=type(default), default=default, help=f"{help} (default {default})")
-
+    number = partial(add_number, parser)
     add_device_flags(parser)
     add_flag(
         parser, "dataset", choices=("grid", "lrw"), default="grid", help="whose splits to use (default grid)"
