@@ -19,6 +19,7 @@ from models import ATNet, ATNetSingle, VGNet
 from tests.synthetic import make_store
 from utils.checkpoint import load_model
 from utils.errors import run
+from utils.training import Stop
 
 ROOT = Path(__file__).parent.parent
 AT = "-channels 4,4,8,8,8 -audio_features 16,16 -hidden 8 -layers 1 -frames 8 -batch_size 4".split()
@@ -210,6 +211,29 @@ def test_ctrl_c_saves_and_the_run_goes_on(store, tmp_path):
     saved = torch.load(tmp_path / "atnet_state.pt", weights_only=True)
     assert saved["step"] > 0
     assert train(atnet, store, tmp_path, "-lstm", "false", "-steps", saved["step"] + 1) == 0
+
+
+@pytest.mark.parametrize("torchrun", [False, True])
+def test_repeated_signals_do_not_interrupt_the_saving(torchrun, monkeypatch):
+    monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
+    if torchrun:
+        monkeypatch.setenv("TORCHELASTIC_RUN_ID", "test")
+    now = [100.0]
+    monkeypatch.setattr("utils.training.time.monotonic", lambda: now[0])
+    with Stop(torch.device("cpu")) as stop:
+        assert not stop.requested()
+        os.kill(os.getpid(), signal.SIGINT)
+        now[0] += 0.5
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.requested()
+        now[0] += 2
+        if torchrun:  # which insists by SIGKILL
+            os.kill(os.getpid(), signal.SIGTERM)
+        else:
+            with pytest.raises(KeyboardInterrupt):
+                os.kill(os.getpid(), signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGINT)
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import os
 import signal
+import time
 from argparse import ArgumentParser, Namespace
 from functools import partial
 from pathlib import Path
@@ -220,10 +222,17 @@ def read_state(path: Path, device: torch.device | str = "cpu") -> dict:
 
 
 class Stop:
-    """Turns the first Ctrl-C (or SIGTERM) into a request that the loop reads between two steps."""
+    """Turns Ctrl-C (or SIGTERM) into a request that the loop reads between two steps; the next one ends the process.
+
+    What follows within a second is the same request: a terminal and a launcher may both hand it on. Under torchrun,
+    which hands on whatever it gets, and kills by itself what has not ended after 30 seconds, only the first one counts
+    until the loop has saved and ended.
+    """
 
     def __init__(self, device: torch.device) -> None:
         self.device, self.asked = device, False
+        self.first = math.inf  # time of the first signal
+        self.torchrun = "TORCHELASTIC_RUN_ID" in os.environ
 
     def __enter__(self) -> Stop:
         self.before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -234,9 +243,10 @@ class Stop:
             signal.signal(number, handler)
 
     def _ask(self, number: int, _: object) -> None:
-        if self.asked:
+        if not self.asked:
+            self.asked, self.first = True, time.monotonic()
+        elif not self.torchrun and time.monotonic() - self.first > 1:
             raise KeyboardInterrupt
-        self.asked = True
 
     def requested(self) -> bool:
         return any_process(self.asked, self.device)
