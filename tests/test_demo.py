@@ -193,8 +193,7 @@ def test_huge_photos_are_scaled_and_that_is_said(files, tmp_path, capsys):
     assert "scaled to 3072 x 3072" in capsys.readouterr().err
 
 
-def bad_inputs(files: Path, folder: Path) -> dict[str, tuple[dict, str]]:
-    """For each mistake: the arguments that make it, and a word of the message"""
+def make_bad_files(files: Path, folder: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (200, 200, 3)).astype(np.uint8)
     Image.fromarray(noise).save(folder / "noise.png")
     Image.fromarray(data.astronaut()[::3, ::3]).save(folder / "small.png")
@@ -208,6 +207,11 @@ def bad_inputs(files: Path, folder: Path) -> dict[str, tuple[dict, str]]:
     (folder / "cut.safetensors").write_bytes(weights[: len(weights) // 2])
     (folder / "hostile.safetensors").write_bytes(pickle.dumps(Hostile(str(folder / "owned"))))
     torch.save({"weights": torch.zeros(1)}, folder / "torch.pth")
+
+
+def bad_inputs(files: Path, folder: Path) -> dict[str, tuple[dict, str]]:
+    """For each mistake: the arguments that make it, and a word of the message"""
+    make_bad_files(files, folder)
     return {
         "absent photo": (dict(p=folder / "absent.png"), "no such file"),
         "photo that is none": (dict(p=folder / "text.jpg"), "not an image"),
