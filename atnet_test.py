@@ -182,7 +182,9 @@ def main(args: Namespace) -> None:
         score(rows, sample, basis, silence, args.paper_metrics)
         if number < args.videos:
             write_video(sample, folder)
-    publish(args, device, ids, rows, {"network": type(network).__name__, "weights": str(args.model_name)})
+    detection = store.attributes["parameters"].get("landmarks", "not recorded")
+    facts = {"network": type(network).__name__, "weights": str(args.model_name)}
+    publish(args, device, ids, rows, facts | {"detector": f"as stored by preprocessing: {detection}"})
 
 
 if __name__ == "__main__":

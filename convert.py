@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from models import NETWORKS
 from utils.checkpoint import save_model
 from utils.cli import parser
-from utils.errors import UserError, run
+from utils.errors import UserError, reason, run
 from utils.original_weights import ORIGINALS, Tensors, infer_config, recognise, rename
 from utils.training import STATE_FORMAT
 
@@ -88,8 +88,9 @@ def read_pickle(path: Path) -> dict:
             warnings.simplefilter("ignore")  # of odd pickles: the error below says it in one line
             saved = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises nearly anything for a damaged or hostile file
-        reason = str(error).strip().split("\n")[0][:120]
-        raise UserError(f"{path}: not a whole file of PyTorch weights ({reason}); get it again") from error
+        raise UserError(
+            f"{path}: not a whole file of PyTorch weights ({reason(error, 120)}); get it again"
+        ) from error
     if not isinstance(saved, dict):
         raise UserError(
             f"{path}: holds a {type(saved).__name__}, not the tensors of a network; save its state_dict()"
@@ -170,7 +171,7 @@ def read_array(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     try:
         array = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{path}: no NumPy array ({str(error).splitlines()[0]}); give a .npy file") from error
+        raise UserError(f"{path}: no NumPy array ({reason(error)}); give a .npy file") from error
     if not isinstance(array, np.ndarray) or array.shape != shape or not np.isfinite(array).all():
         raise UserError(f"{path}: not a finite array of shape {shape}; give --pca U_lrw1.npy mean_lrw1.npy")
     return array
@@ -182,7 +183,7 @@ def build(network: str, config: dict, tensors: Tensors, path: Path) -> nn.Module
         with torch.device("meta"):  # shapes alone, so that nothing is allocated before they are known to fit
             model = NETWORKS[network](**config)
     except (TypeError, ValueError, RuntimeError, ZeroDivisionError) as error:
-        raise UserError(f"{path}: no {network} has such shapes ({str(error).splitlines()[0]})") from error
+        raise UserError(f"{path}: no {network} has such shapes ({reason(error)})") from error
     needed = {
         name: x.shape for name, x in model.state_dict().items() if not name.endswith("num_batches_tracked")
     }

@@ -34,7 +34,7 @@ from utils.faces import FaceDetector, crop_face
 from utils.files import replacing, writable_folder
 from utils.images import draw_landmarks, enlarge, grid, read_photo, to_network, to_uint8
 from utils.landmarks import LandmarkBasis, apply_transform, crop_transforms, to_crop_size
-from utils.original import OriginalSubject, original_transform
+from utils.original import OriginalSubject, check_pair, original_transform
 from utils.portrait import PasteBack, find_face, fit_for_video
 
 ROOT = Path(__file__).parent
@@ -137,6 +137,7 @@ def load_networks(args: Namespace) -> tuple[ATNet | ATNetSingle, VGNet]:
             f"{args.at_model}: holds no landmark basis; convert the original's weights with --pca"
         )
     vg_net = load_model(args.vg_model, device, expect=VGNet)
+    check_pair(at_net, vg_net, args.at_model, args.vg_model)
     return at_net, vg_net.to(memory_format=torch.channels_last)
 
 

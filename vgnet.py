@@ -12,7 +12,8 @@ MODEL_DIR/NAME_state.pt, with the discriminator.
 from __future__ import annotations
 
 import sys
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -23,7 +24,7 @@ from data.portraits import PortraitSamples
 from data.splits import clip_ids
 from data.store import ClipStore
 from models import Discriminator, VGNet, VGOutput
-from utils.cli import add_flag, parser
+from utils.cli import add_flag, add_number, parser
 from utils.distributed import is_main, launch, parallel, world_size
 from utils.errors import UserError, run
 from utils.landmarks import TEMPLATE, normalise
@@ -61,55 +62,39 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
     add_training_flags(flags, steps=100000, batch_size=10, frames=16, lr=2e-4)
     add_flag(flags, "model_dir", type=Path, default=Path("model/vgnet"), help="folder to save weights")
     add_flag(flags, "model_name", default="vgnet", help="name of the weights' file (default vgnet)")
-    add_flag(
-        flags,
-        "sample_dir",
-        type=Path,
-        default=Path("sample/vgnet"),
-        help="folder of pictures made in training",
-    )
-    add_flag(
-        flags, "width", type=int, default=64, help="channels of the first layer (default 64, the paper's)"
-    )
-    add_flag(flags, "blocks", type=int, default=9, help="residual blocks (default 9, the paper's)")
-    add_flag(
-        flags, "dropout", type=float, default=0.5, help="in the residual blocks (default 0.5, the paper's)"
-    )
-    add_flag(
-        flags, "recurrence", choices=("time", "none"), default="time", help="of the ConvGRU (default time)"
-    )
-    add_flag(
-        flags, "warp", choices=("none", "landmark"), default="none", help="landmark: move the pixels first"
-    )
-    add_flag(
-        flags,
-        "pixel_weight",
-        type=float,
-        default=10.0,
-        help="dynamic pixel-wise loss (default 10, the paper's)",
-    )
-    add_flag(flags, "beta", type=float, default=0.5, help="least pixel weight (default 0.5, the paper's)")
-    add_flag(
-        flags, "mouth_weight", type=float, default=2.0, help="extra pixel weight of the mouth (paper: 0)"
-    )
-    add_flag(
-        flags,
-        "motion_weight",
-        type=float,
-        default=1.0,
-        help="of the motion map by itself (default 1; paper: 0)",
-    )
-    add_flag(flags, "texture_weight", type=float, default=1.0, help="strength of fine detail (paper: 0)")
-    add_flag(flags, "adversarial_weight", type=float, default=0.1, help="GAN loss (default 0.1; paper: 1)")
-    add_flag(flags, "adversarial_start", type=int, default=0, help="step from which the discriminator trains")
-    add_flag(
-        flags, "landmark_weight", type=float, default=1.0, help="landmarks read off the frames (paper: 1)"
-    )
-    add_flag(
-        flags, "mouth_landmark_weight", type=float, default=10.0, help="of mouth y (original's effect: 10000)"
-    )
-    add_flag(flags, "discriminator_width", type=int, help="its first layer's channels (default: -width)")
+    pictures = Path("sample/vgnet")
+    add_flag(flags, "sample_dir", type=Path, default=pictures, help="folder of pictures made in training")
+    add_network_flags(flags)
+    add_loss_flags(flags)
     return flags.parse_args(argv)
+
+
+def add_network_flags(flags: ArgumentParser) -> None:
+    """What the networks look like"""
+    width = "channels of the first layer (default 64, the paper's)"
+    add_flag(flags, "width", type=int, default=64, help=width)
+    add_flag(flags, "blocks", type=int, default=9, help="residual blocks (default 9, the paper's)")
+    dropout = "in the residual blocks (default 0.5, the paper's)"
+    add_flag(flags, "dropout", type=float, default=0.5, help=dropout)
+    memory = "of the ConvGRU (default time)"
+    add_flag(flags, "recurrence", choices=("time", "none"), default="time", help=memory)
+    warp = "landmark: move the pixels first"
+    add_flag(flags, "warp", choices=("none", "landmark"), default="none", help=warp)
+    add_flag(flags, "discriminator_width", type=int, help="its first layer's channels (default: -width)")
+
+
+def add_loss_flags(flags: ArgumentParser) -> None:
+    """What counts for how much in training"""
+    number = partial(add_number, flags)
+    number("pixel_weight", 10.0, "dynamic pixel-wise loss; the paper's: 10")
+    number("beta", 0.5, "least pixel weight; the paper's: 0.5")
+    number("mouth_weight", 2.0, "extra pixel weight of the mouth; the paper's: 0")
+    number("motion_weight", 1.0, "error of the motion map by itself; the paper's: 0")
+    number("texture_weight", 1.0, "strength of fine detail; the paper's: 0")
+    number("adversarial_weight", 0.1, "GAN loss; the paper's: 1")
+    number("adversarial_start", 0, "step from which the discriminator trains")
+    number("landmark_weight", 1.0, "landmarks read off frames, in both networks' losses; the paper's: 1")
+    number("mouth_landmark_weight", 10.0, "of the mouth's y among them; the original's effect: 10000")
 
 
 def generator_loss(
@@ -139,9 +124,8 @@ def judge(discriminator: nn.Module, fake: VGOutput, batch: Batch, args: Namespac
     both = torch.cat([batch["frames"], fake.frames.detach()])
     logits, landmarks = discriminator(both, torch.cat([example, example]))
     (real, false), (read_real, read_fake) = logits.float().chunk(2), landmarks.float().chunk(2)
-    return discriminator_loss(
-        real, false, read_real, read_fake, batch["landmarks"], args.mouth_landmark_weight
-    )
+    landmarks, weights = batch["landmarks"], (args.landmark_weight, args.mouth_landmark_weight)
+    return discriminator_loss(real, false, read_real, read_fake, landmarks, *weights)
 
 
 @torch.no_grad()

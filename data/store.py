@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from utils.errors import UserError
+from utils.errors import UserError, reason
 
 FORMAT, VERSION = "talking-face clip store", 1
 
@@ -159,14 +159,10 @@ class ClipStore:
                 raise UserError(
                     f"{path}: its crops are {attributes['size']} pixels, the other files' {self.size}"
                 )
-            if "index" not in file:
-                raise UserError(
-                    f"{path}: the clip store is not complete; run its preprocessing command again"
-                )
-            ids, splits = (file[f"index/{name}"].asstr()[()] for name in ("ids", "splits"))
+            ids, splits, lengths = read_index(file)
             self._places.update(dict.fromkeys(ids, path))
             self.splits.update(zip(ids, splits, strict=True))
-            self.lengths.update(zip(ids, file["index/lengths"][()].tolist(), strict=True))
+            self.lengths.update(zip(ids, lengths, strict=True))
 
     @property
     def size(self) -> int:
@@ -234,3 +230,17 @@ def read_attributes(file: h5py.File) -> dict:
         return {**numbers, "template": file.attrs["template"], **notes}
     except (KeyError, ValueError) as error:
         raise UserError(f"{file.filename}: a damaged clip store; make it again ({error})") from error
+
+
+def read_index(file: h5py.File) -> tuple[list[str], list[str], list[int]]:
+    """ids, splits and lengths of the store's clips. Raises UserError where one is missing or of another length."""
+    try:
+        ids, splits = (file[f"index/{name}"].asstr()[()].tolist() for name in ("ids", "splits"))
+        lengths = file["index/lengths"][()].tolist()
+        if not len(ids) == len(splits) == len(lengths):
+            raise ValueError("its parts differ in length")
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(
+            f"{file.filename}: a clip store without a whole index; remove it and make it again ({reason(error)})"
+        ) from error
+    return ids, splits, lengths

@@ -15,7 +15,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from data.store import FORMAT, VERSION, open_store, read_attributes
+from data.store import FORMAT, VERSION, open_store, read_attributes, read_index
 from utils.errors import UserError
 from utils.files import replacing
 
@@ -77,7 +77,7 @@ class StoreWriter:
         done = set(self._written())
         if self.path.exists():
             with open_store(self.path) as store:
-                done.update(store["index/ids"].asstr()[()])
+                done.update(read_index(store)[0])
         return done
 
     def add(self, id: str, clip: ClipArrays) -> None:

@@ -50,7 +50,13 @@ class VGNet(nn.Module):
         self.config = dict(
             width=width, blocks=blocks, recurrence=recurrence, warp=warp, size=size, dropout=dropout
         )
-        w = width
+        self._add_encoders(width, size)
+        self.bottleneck = conv(16 * width, 2 * width)
+        self.gru = ConvGRU(2 * width, 8 * width, recurrence)
+        self._add_decoders(width, blocks, dropout, warp)
+        self._initialise()
+
+    def _add_encoders(self, w: int, size: int) -> None:
         self.image_encoder = nn.Sequential(
             nn.ReflectionPad2d(3), conv(3, w, 7, 1, 0), conv(w, w, stride=2), conv(w, 2 * w, stride=2)
         )
@@ -63,8 +69,8 @@ class VGNet(nn.Module):
             upconv(4 * w, 2 * w, bias=True),
             nn.Conv2d(2 * w, 1, 3, padding=1),
         )
-        self.bottleneck = conv(16 * w, 2 * w)
-        self.gru = ConvGRU(2 * w, 8 * w, recurrence)
+
+    def _add_decoders(self, w: int, blocks: int, dropout: float, warp: str) -> None:
         self.generator = nn.Sequential(
             *(ResidualBlock(8 * w, dropout) for _ in range(blocks)),
             upconv(8 * w, 4 * w),
@@ -78,7 +84,6 @@ class VGNet(nn.Module):
             )  # before tanh: a dark red shade
         self.motion_head = nn.Conv2d(w // 2, 3, 7, padding=3)
         self.attention_head = nn.Conv2d(w // 2, 1, 7, padding=3)
-        self._initialise()
 
     def _initialise(self) -> None:
         for module in self.modules():

@@ -1,20 +1,17 @@
-"""The loop that GRID and LRW share: workers, ranks, resume, the list of skipped clips, the picture to look at."""
+"""The loop that GRID and LRW share: workers, torchrun, resume, the list of skipped clips, the picture to look at."""
 
 from __future__ import annotations
 
 import csv
 import os
-import signal
 from argparse import ArgumentParser, Namespace
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
-from functools import lru_cache
+from datetime import timedelta
+from functools import lru_cache, partial
 from importlib.metadata import PackageNotFoundError, version
-from multiprocessing import get_context
 from pathlib import Path
 
 from tqdm import tqdm
@@ -23,13 +20,15 @@ from data.store import ClipStore
 from data.store_writer import StoreWriter
 from preprocess.clip import Crop, RawClip, read_clip
 from preprocess.contact_sheet import draw_contact_sheet
-from preprocess.ranks import Ranks
+from preprocess.workers import Workers
 from utils.audio import FPS, SAMPLE_RATE
+from utils.distributed import gather, group, is_main, rank, world_size
 from utils.errors import UserError
 from utils.faces import FaceDetector
 from utils.files import replacing
 from utils.landmarks import TEMPLATE
 
+PATIENCE = timedelta(days=7)  # so long one of torchrun's processes waits for the slowest
 PACKAGES = ("dlib-bin", "av", "opencv-python-headless", "numpy", "h5py")
 
 
@@ -71,6 +70,12 @@ def check_arguments(args: Namespace) -> None:
         raise UserError(f"--size {args.size}: give 16 to 1024 pixels")
     if not 1 <= args.quality <= 101:
         raise UserError(f"--quality {args.quality}: give 1 to 100, or 101 for PNG")
+    if not 0 <= args.smoothing <= 250:
+        raise UserError(f"--smoothing {args.smoothing}: give 0 to 250 frames")
+    for name in ("workers", "limit"):
+        number = getattr(args, name)
+        if number is not None and number < 1:
+            raise UserError(f"--{name} {number}: give a number from 1 up")
     if args.ids and not args.ids.is_file():
         raise UserError(f"{args.ids}: no such list of clips")
     if args.landmarks and not args.landmarks.is_dir():
@@ -83,12 +88,13 @@ def make_store(store: Path, shards: Iterable[tuple[Path, list[RawClip]]], args: 
     Raises UserError where no clip can be used; a single one that cannot is skipped.
     """
     total = Tally()
-    with Ranks() as ranks, worker_pool(args.workers) as pool:
+    ranks = group(cuda=False, patience=PATIENCE) if "RANK" in os.environ else nullcontext()
+    with ranks, Workers(args.workers) as workers:
         for path, clips in shards:
             chosen = choose(clips, args)
             if chosen:
-                total += make_shard(path, chosen, args, ranks, pool)
-        if ranks.rank > 0:
+                total += make_shard(path, chosen, args, workers)
+        if not is_main():
             return
         if not (total.stored or total.skipped):
             raise UserError(f"{args.raw}: none of its clips is chosen; see --ids and --limit")
@@ -113,30 +119,28 @@ def _landmarks_file(folder: Path, id: str, names: Counter) -> Path:
     return short if names[name] == 1 and short.exists() and not file.exists() else file
 
 
-def make_shard(
-    path: Path, clips: list[RawClip], args: Namespace, ranks: Ranks, pool: Executor | None
-) -> Tally:
-    """Makes or completes one file of the store; rank 0 learns the whole tally."""
+def make_shard(path: Path, clips: list[RawClip], args: Namespace, workers: Workers) -> Tally:
+    """Makes or completes one file of the store; the main process learns the whole tally."""
     crop = Crop(args.size, args.smoothing, args.quality)
     writer = StoreWriter(path, attributes(crop, args.landmarks is not None))
     finished = writer.finished()
-    mine = [clip for clip in clips[ranks.rank :: ranks.world] if clip.id not in finished]
+    mine = [clip for clip in clips[rank() :: world_size()] if clip.id not in finished]
     tally = Tally()
-    bar = tqdm(total=len(mine), desc=path.stem, unit="clip", disable=ranks.rank > 0 or not mine)
+    bar = tqdm(total=len(mine), desc=path.stem, unit="clip", disable=not (is_main() and mine))
     with bar:
-        for id, reason in convert_all(mine, writer, crop, pool):
+        for id, reason in convert_all(mine, writer, crop, workers):
             tally += Tally(new=int(not reason), skipped={id: reason} if reason else {})
             bar.set_postfix(skipped=len(tally.skipped), refresh=False)
             bar.update()
-    tally = sum(ranks.gather(tally), Tally())
-    if ranks.rank == 0:
+    tally = sum(gather(tally), Tally())
+    if is_main():
         missing = {clip.id for clip in clips} - writer.finished() - set(tally.skipped)
         if missing:
             raise UserError(
                 f"{path}: {len(missing)} clips that other machines made are not here; share the folder"
             )
         tally.stored = writer.pack()
-    ranks.gather(None)  # nobody goes on before the parts are packed
+    gather(None)  # nobody goes on before the parts are packed
     return tally
 
 
@@ -154,43 +158,12 @@ def _version(package: str) -> str:
         return "unknown"
 
 
-@contextmanager
-def worker_pool(workers: int | None) -> Iterator[Executor | None]:
-    """Worker processes, None for one; by default as many as this machine has cores for each of its ranks."""
-    workers = workers or max(1, (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
-    if workers == 1:
-        yield None
-        return
-    os.environ["OMP_NUM_THREADS"] = "1"  # for the workers: there is one to a core
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_start_worker)
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _start_worker() -> None:
-    """Ctrl-C is for the first process, which lets its workers finish the clips in work."""
-    import cv2
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    cv2.setNumThreads(1)
-
-
 def convert_all(
-    clips: list[RawClip], writer: StoreWriter, crop: Crop, pool: Executor | None
+    clips: list[RawClip], writer: StoreWriter, crop: Crop, workers: Workers
 ) -> Iterator[tuple[str, str]]:
     """(id, reason why it was skipped, or nothing) of each clip, as they are done"""
-    if pool is None:
-        yield from (convert(clip, writer, crop) for clip in clips)
-        return
-    try:
-        jobs = [pool.submit(convert, clip, writer, crop) for clip in clips]
-        yield from (job.result() for job in as_completed(jobs))
-    except BrokenProcessPool as error:
-        raise UserError(
-            "a worker died (out of memory?); run the same command again, with fewer --workers"
-        ) from error
+    for clip, answer in workers.map(partial(convert, writer=writer, crop=crop), clips):
+        yield answer or (clip.id, "the process that read it died: a damaged file, or too little memory")
 
 
 def convert(clip: RawClip, writer: StoreWriter, crop: Crop) -> tuple[str, str]:

@@ -65,7 +65,7 @@ def make_clip(
 
 def make_store(path: Path, clips: int = 4, frames: int = 24, size: int = 128, speakers: int = 2) -> Path:
     """A store of ids s1/clip0, s2/clip1, ..., with its basis beside it and splits/{train,val,test}.txt."""
-    notes = dict(parameters=dict(size=size), versions={})
+    notes = dict(parameters=dict(size=size, landmarks="drawn"), versions={})
     writer = StoreWriter(path, dict(fps=25, sample_rate=16000, size=size, template=TEMPLATE, **notes))
     ids = []
     for number in range(clips):

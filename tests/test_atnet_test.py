@@ -66,6 +66,7 @@ def test_rows_are_ordered_as_they_must_be(results):
     report = json.loads((results / "metrics.json").read_text())
     rows = report["rows"]
     assert report["clips"] == 3 and report["split"] == "test" and report["frames"] == 78
+    assert report["detector"] == "as stored by preprocessing: drawn"
     assert "-batch_size 2" in report["command"] and report["versions"]["torch"]
     assert rows["ground truth"]["lmd_mouth"] == 0 and rows["ground truth"]["opening_correlation"] == 1
     assert 0 < rows["truth on the PCA basis"]["lmd_mouth"] < 0.2 * rows["static face"]["lmd_mouth"]

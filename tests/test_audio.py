@@ -1,9 +1,9 @@
-"""MFCC against a plain transcription of the formulas, and windows whole against streamed."""
+"""MFCC against a plain transcription of the formulas and against librosa, and windows whole against streamed."""
 
 import numpy as np
 import pytest
 
-from utils.audio import AudioWindows, add_noise, context_windows, mfcc, windows
+from utils.audio import AudioWindows, _mel_filters, add_noise, context_windows, mfcc, windows
 
 
 def slow_mfcc(signal: np.ndarray) -> np.ndarray:
@@ -43,6 +43,36 @@ def speech() -> np.ndarray:
 @pytest.mark.parametrize("samples", [300, 400, 401, 4000])
 def test_mfcc_is_the_reference_features(speech, samples):
     np.testing.assert_allclose(mfcc(speech[:samples]), slow_mfcc(speech[:samples].astype(float)), atol=1e-3)
+
+
+def librosa_mfcc(signal: np.ndarray, filters: np.ndarray) -> np.ndarray:
+    """librosa's pre-emphasis, spectrum, logarithm's DCT -> (M, 12), with mel filters (26, 257) and the sine lifter
+
+    The lifter is applied here, because librosa's is shifted by one coefficient.
+    """
+    librosa = pytest.importorskip("librosa")
+    emphasised = librosa.effects.preemphasis(signal, coef=0.97, zi=[0.0])
+    rows = 1 + max(0, -(-(len(signal) - 400) // 160))
+    # librosa puts the window of 400 in the middle of the 512 samples that it transforms.
+    padded = np.pad(emphasised, (56, 400 + 160 * (rows - 1) - len(signal) + 56))
+    spectrum = librosa.stft(
+        padded, n_fft=512, hop_length=160, win_length=400, window="boxcar", center=False, dtype=np.complex128
+    )
+    cepstra = librosa.feature.mfcc(S=np.log(filters @ (np.abs(spectrum) ** 2 / 512)), n_mfcc=13, norm="ortho")
+    return cepstra[1:].T * (1 + 11 * np.sin(np.pi * np.arange(1, 13) / 22))
+
+
+def test_mfcc_is_librosas_given_the_same_filters(speech):
+    np.testing.assert_allclose(mfcc(speech), librosa_mfcc(speech, _mel_filters(1.0)), atol=1e-3)
+
+
+def test_filters_are_librosas_but_for_their_edges_at_whole_bins(speech):
+    librosa = pytest.importorskip("librosa")
+    edges = np.floor(513 * librosa.mel_frequencies(28, fmin=0, fmax=8000, htk=True) / 16000)
+    assert _mel_filters(1.0).argmax(1).tolist() == edges[1:-1].tolist()
+    theirs = librosa_mfcc(speech, librosa.filters.mel(sr=16000, n_fft=512, n_mels=26, htk=True, norm=None))
+    correlations = [np.corrcoef(*pair)[0, 1] for pair in zip(mfcc(speech).T, theirs.T, strict=True)]
+    assert min(correlations) > 0.95
 
 
 def test_one_second_is_99_rows_and_lrw_115():

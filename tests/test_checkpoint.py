@@ -56,6 +56,10 @@ def test_bad_files_are_refused_and_named(tmp_path, monkeypatch):
         with pytest.raises(UserError, match=name) as refusal:
             load_model(tmp_path / name)
         assert "\n" not in str(refusal.value)
+    with pytest.raises(
+        UserError, match=r"changed: weights do not fit .*size mismatch for landmark_components: .* model is"
+    ):
+        load_model(tmp_path / "changed")
     with pytest.raises(UserError, match="holds the network ATNetSingle, but VGNet is needed"):
         load_model(tmp_path / "good", expect=VGNet)
     assert not (tmp_path / "hostile-was-here").exists()

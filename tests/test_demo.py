@@ -12,8 +12,10 @@ import pytest
 import torch
 from PIL import Image
 
+import convert
 import demo
 from models import ATNet, ATNetSingle, Discriminator, VGNet
+from tests.original_networks import ORIGINAL_NETWORKS
 from utils.checkpoint import save_model
 from utils.encode import VideoWriter
 from utils.errors import run
@@ -46,6 +48,8 @@ def files(tmp_path_factory) -> Path:
     no_basis.set_basis(np.zeros(136), np.zeros((136, 6)), np.ones(6))
     save_model(folder / "no_basis.safetensors", no_basis)
     save_model(folder / "vg.safetensors", VGNet(width=4, blocks=1))
+    torch.save(ORIGINAL_NETWORKS["VG_net"](width=4, blocks=1).state_dict(), folder / "generator.pth")
+    convert.main(convert.parse_args([f"{folder}/generator.pth", f"{folder}/original_vg.safetensors"]))
     save_model(folder / "discriminator.safetensors", Discriminator(width=4))
     Image.fromarray(data.astronaut()[:300, 100:400]).save(folder / "face.png")
     write_wave(folder / "half.wav", 8000)
@@ -137,11 +141,9 @@ def test_sound_of_a_video_drives_the_face(files, tmp_path):
 
 @pytest.mark.parametrize("kind", ["single", "original"])
 def test_other_at_nets(files, tmp_path, kind):
-    lstm = "true" if kind == "original" else "false"
-    assert (
-        run_demo(files, tmp_path, "-save_landmarks", "-lstm", lstm, at_model=files / f"{kind}.safetensors")
-        == 0
-    )
+    lstm, vg_net = ("true", "original_vg") if kind == "original" else ("false", "vg")
+    weights = dict(at_model=files / f"{kind}.safetensors", vg_model=files / f"{vg_net}.safetensors")
+    assert run_demo(files, tmp_path, "-save_landmarks", "-lstm", lstm, **weights) == 0
     assert np.load(tmp_path / "a_landmarks.npy").shape == (13, 68, 2)
 
 
@@ -191,8 +193,7 @@ def test_huge_photos_are_scaled_and_that_is_said(files, tmp_path, capsys):
     assert "scaled to 3072 x 3072" in capsys.readouterr().err
 
 
-def bad_inputs(files: Path, folder: Path) -> dict[str, tuple[dict, str]]:
-    """For each mistake: the arguments that make it, and a word of the message"""
+def make_bad_files(files: Path, folder: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (200, 200, 3)).astype(np.uint8)
     Image.fromarray(noise).save(folder / "noise.png")
     Image.fromarray(data.astronaut()[::3, ::3]).save(folder / "small.png")
@@ -206,6 +207,11 @@ def bad_inputs(files: Path, folder: Path) -> dict[str, tuple[dict, str]]:
     (folder / "cut.safetensors").write_bytes(weights[: len(weights) // 2])
     (folder / "hostile.safetensors").write_bytes(pickle.dumps(Hostile(str(folder / "owned"))))
     torch.save({"weights": torch.zeros(1)}, folder / "torch.pth")
+
+
+def bad_inputs(files: Path, folder: Path) -> dict[str, tuple[dict, str]]:
+    """For each mistake: the arguments that make it, and a word of the message"""
+    make_bad_files(files, folder)
     return {
         "absent photo": (dict(p=folder / "absent.png"), "no such file"),
         "photo that is none": (dict(p=folder / "text.jpg"), "not an image"),
@@ -226,6 +232,8 @@ def bad_inputs(files: Path, folder: Path) -> dict[str, tuple[dict, str]]:
         "hostile pickle": (dict(vg_model=folder / "hostile.safetensors"), "hostile.safetensors"),
         "torch file": (dict(vg_model=folder / "torch.pth"), "convert.py"),
         "no landmark basis": (dict(at_model=files / "no_basis.safetensors"), "--pca"),
+        "only AT-net the original's": (dict(at_model=files / "original.safetensors"), "give -vg_model"),
+        "only VG-net the original's": (dict(vg_model=files / "original_vg.safetensors"), "give -at_model"),
         "LSTM wanted": (dict(at_model=files / "single.safetensors", lstm="true"), "no LSTM"),
         "no LSTM wanted": (dict(lstm="false"), "with LSTM"),
         "file as folder": (dict(sample_dir=folder / "text.jpg"), "cannot be written"),

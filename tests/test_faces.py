@@ -61,6 +61,11 @@ def test_frames_without_a_face(detector):
     assert detector.track([]).shape == (0, 68, 2)
 
 
+@pytest.mark.parametrize("shape", [(2, 4000, 3), (4000, 2, 3), (1, 2000, 3)])
+def test_strips_have_no_face(detector, shape):
+    assert detector.detect(np.full(shape, 90, np.uint8)) == []
+
+
 def test_gaps_are_interpolated():
     landmarks = np.arange(12, dtype=np.float32)[:, None, None] * np.ones((12, 68, 2), np.float32)
     holes = landmarks.copy()

@@ -99,6 +99,17 @@ def test_bad_photos_are_named(tmp_path):
         assert str(tmp_path) in str(error.value) and "\n" not in str(error.value)
 
 
+def test_a_decoder_that_fails_without_a_word(tmp_path, monkeypatch):
+    Image.fromarray(COLOUR).save(tmp_path / "a.png")
+
+    def fail(image):
+        raise ValueError
+
+    monkeypatch.setattr("utils.images._to_rgb", fail)
+    with pytest.raises(UserError, match=r"a\.png: a damaged image \(ValueError\)"):
+        read_photo(tmp_path / "a.png")
+
+
 def test_landmarks_are_drawn_where_they_are():
     picture = draw_landmarks(128, TEMPLATE)
     assert picture.shape == (128, 128, 3) and picture.dtype == np.uint8

@@ -1,10 +1,13 @@
-"""The losses on pictures whose answer is known."""
+"""The losses on pictures whose answer is known, and their weights: what each one scales."""
 
+import pytest
 import torch
 from torch.nn import functional as F
 
+import vgnet
+from models import VGOutput
 from utils.landmarks import TEMPLATE, normalise
-from utils.losses import dynamic_pixel_loss, mouth_map, texture_loss
+from utils.losses import discriminator_loss, dynamic_pixel_loss, mouth_map, texture_loss
 
 
 def noise(size: int = 64) -> torch.Tensor:
@@ -56,3 +59,35 @@ def test_the_mouth_map_weighs_the_mouth():
     weights = mouth_map(face, 64, 3.0)[0, 0, 0]
     x, y = ((face.unflatten(-1, (68, 2))[0, 0, 48:].mean(0) + 1) * 32).long().tolist()
     assert weights[y, x] > 3.9 and weights[0, 0] == 1
+
+
+@pytest.fixture
+def judged() -> tuple[torch.Tensor, ...]:
+    """Logits of real and fake clips, the landmarks read off them, and the true ones"""
+    torch.manual_seed(0)
+    return *torch.randn(2, 3), *torch.randn(3, 3, 4, 136)
+
+
+def test_the_discriminators_landmark_terms_have_a_weight(judged):
+    plain, parts = discriminator_loss(*judged, landmark_weight=1, mouth_weight=10)
+    assert plain == sum(parts.values())
+    weighted, again = discriminator_loss(*judged, landmark_weight=3, mouth_weight=10)
+    assert again == parts
+    expected = parts["real"] + parts["fake"] + 3 * (parts["landmark_real"] + parts["landmark_fake"])
+    torch.testing.assert_close(weighted, expected)
+    assert discriminator_loss(*judged, 0, 10)[0] == parts["real"] + parts["fake"]
+
+
+def test_vgnets_flag_weighs_them(judged):
+    real, fake, read_real, read_fake, true = judged
+    images = torch.zeros(3, 4, 3, 16, 16)
+    batch = dict(frames=images, example_landmarks=true[:, 0], landmarks=true)
+    output = VGOutput(images, *[None] * 5)
+
+    def discriminator(frames, example):
+        return torch.cat([real, fake]), torch.cat([read_real, read_fake])
+
+    for weight in (1.0, 2.5):
+        args = vgnet.parse_args(["-landmark_weight", str(weight)])
+        loss, _ = vgnet.judge(discriminator, output, batch, args)
+        assert loss == discriminator_loss(*judged, weight, args.mouth_landmark_weight)[0]

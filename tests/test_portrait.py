@@ -42,6 +42,8 @@ def test_the_largest_face_is_found_also_in_a_tight_crop(detector):
 def test_no_face_and_a_small_face(detector):
     with pytest.raises(UserError, match="no face found"):
         find_face(np.full((200, 300, 3), 90, np.uint8), detector)
+    with pytest.raises(UserError, match="no face found"):
+        find_face(np.full((2, 4000, 3), 90, np.uint8), detector)
     with pytest.raises(UserError, match="pixels wide"):
         find_face(data.astronaut()[::3, ::3], detector)
 
@@ -95,3 +97,4 @@ def test_huge_photos_are_scaled_to_what_h264_holds():
     after = apply_transform(transform, np.array([[(width - 1) / 2, (height - 1) / 2]]))
     np.testing.assert_allclose(after, before, atol=0.01)
     assert fit_for_video(photo[:500, :500], TRANSFORM)[0].shape == (500, 500, 3)
+    assert fit_for_video(np.zeros((41000, 100, 3), np.uint8), TRANSFORM)[0].shape == (4096, 16, 3)

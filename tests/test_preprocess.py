@@ -10,6 +10,7 @@ from skimage import data
 
 from data.store import ClipStore
 from preprocess import grid, lrw, run
+from preprocess.clip import RawClip
 from tests.raw_corpus import make_pictures_video, make_video, save_landmarks, tone, write_wav
 from tests.test_faces import portrait
 from utils.audio import windows
@@ -150,6 +151,25 @@ def test_workers_and_torchrun_make_the_same_store(raw, store, tmp_path):
     assert_equal_stores(ClipStore(tmp_path / "workers.h5"), store)
 
 
+class Killer(RawClip):
+    """A clip that kills the process that gets it to read"""
+
+    def __reduce__(self):
+        return os._exit, (9,)
+
+
+def test_a_clip_that_kills_its_worker_is_skipped_and_listed(raw, tmp_path, capsys):
+    options = ["--landmarks", str(raw.parent / "landmarks"), "--workers", "2"]
+    args = grid.parse_args([str(raw), str(tmp_path / "grid.h5"), *options])
+    first, second, third = grid.find_clips(raw)
+    clips = [first, Killer(second.id, second.video, second.source), third]
+    run.make_store(args.store, [(args.store, clips)], args)
+    assert ClipStore(args.store).ids == ["s1/bbaf2n", "s2/lwae8n"]
+    (skip,) = skipped(tmp_path / "grid_skipped.csv").items()
+    assert skip[0] == "s1/bbaf3s" and "the process that read it died" in skip[1]
+    assert "2 clips, 2 of them new; 1 skipped" in capsys.readouterr().out
+
+
 def test_bad_clips_are_skipped_and_listed(tmp_path, capsys):
     raw, landmarks = tmp_path / "raw", tmp_path / "landmarks"
     points = make_video(raw / "s1" / "good.mp4", frames=12)
@@ -276,7 +296,13 @@ def test_a_speakers_own_folder(raw, tmp_path):
         (["raw", "a.h5", "--quality", "0"], "--quality 0"),
         (["raw", "a.h5", "--landmarks", "none"], "none: no such folder of landmarks"),
         (["raw", "a.h5", "--ids", "none"], "none: no such list"),
-        (["raw", "a.h5", "--limit", "0"], "none of its clips is chosen"),
+        (["raw", "a.h5", "--limit", "0"], "--limit 0"),
+        (["raw", "a.h5", "--limit", "-1"], "--limit -1"),
+        (["raw", "a.h5", "--workers", "0"], "--workers 0"),
+        (["raw", "a.h5", "--workers", "-1"], "--workers -1"),
+        (["raw", "a.h5", "--smoothing", "-2"], "--smoothing -2"),
+        (["raw", "a.h5", "--smoothing", "nan"], "--smoothing nan"),
+        (["raw", "a.h5", "--ids", "text.h5"], "none of its clips is chosen"),
         (["raw", "text.h5"], "text.h5: not an HDF5 file"),
         (["raw", "a.h5"], "all 1 clips were skipped"),
         (["raw", "a.h5/b.h5"], "cannot be written"),
@@ -293,6 +319,6 @@ def test_mistakes_end_in_one_line(tmp_path, monkeypatch, capsys, options, messag
         points = make_video(tmp_path / "raw" / "s1" / "bad.mp4", frames=6)
         save_landmarks(tmp_path / "landmarks", "s1/bad", points)
         options = [*options, "--landmarks", "landmarks"]
-    assert run_script(grid.main, lambda: grid.parse_args([*options, "--workers", "1"])) == 2
+    assert run_script(grid.main, lambda: grid.parse_args(["--workers", "1", *options])) == 2
     lines = capsys.readouterr().err.strip().splitlines()
     assert lines[-1].startswith("error: ") and message in lines[-1]

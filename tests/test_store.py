@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from data.store import ClipStore
+from data.store import ClipStore, read_attributes
 from data.store_writer import StoreWriter
 from tests.synthetic import make_clip, make_store
 from utils.errors import UserError
@@ -143,9 +143,17 @@ def test_truncated_incomplete_and_foreign_stores(tmp_path):
         ClipStore(path)
     with h5py.File(path, "a") as file:
         file.attrs["version"] = 1
-        del file["index"]
-    with pytest.raises(UserError, match="not complete"):
+        del file["index/lengths"]
+    with pytest.raises(UserError, match=r"a\.h5: a clip store without a whole index; remove it"):
         ClipStore(path)
+    with h5py.File(path, "a") as file:
+        del file["index"]
+    with pytest.raises(UserError, match=r"a\.h5: a clip store without a whole index; remove it"):
+        ClipStore(path)
+    with h5py.File(path) as file:
+        parameters = read_attributes(file)["parameters"]
+    with pytest.raises(UserError, match="without a whole index"):
+        StoreWriter(path, attributes() | dict(parameters=parameters)).finished()
     with h5py.File(path, "a") as file:
         del file.attrs["size"]
     with pytest.raises(UserError, match="damaged"):

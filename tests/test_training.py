@@ -19,6 +19,7 @@ from models import ATNet, ATNetSingle, VGNet
 from tests.synthetic import make_store
 from utils.checkpoint import load_model
 from utils.errors import run
+from utils.training import Stop
 
 ROOT = Path(__file__).parent.parent
 AT = "-channels 4,4,8,8,8 -audio_features 16,16 -hidden 8 -layers 1 -frames 8 -batch_size 4".split()
@@ -212,6 +213,29 @@ def test_ctrl_c_saves_and_the_run_goes_on(store, tmp_path):
     assert train(atnet, store, tmp_path, "-lstm", "false", "-steps", saved["step"] + 1) == 0
 
 
+@pytest.mark.parametrize("torchrun", [False, True])
+def test_repeated_signals_do_not_interrupt_the_saving(torchrun, monkeypatch):
+    monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
+    if torchrun:
+        monkeypatch.setenv("TORCHELASTIC_RUN_ID", "test")
+    now = [100.0]
+    monkeypatch.setattr("utils.training.time.monotonic", lambda: now[0])
+    with Stop(torch.device("cpu")) as stop:
+        assert not stop.requested()
+        os.kill(os.getpid(), signal.SIGINT)
+        now[0] += 0.5
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.requested()
+        now[0] += 2
+        if torchrun:  # which insists by SIGKILL
+            os.kill(os.getpid(), signal.SIGTERM)
+        else:
+            with pytest.raises(KeyboardInterrupt):
+                os.kill(os.getpid(), signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGINT)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -227,6 +251,25 @@ def test_mistakes_are_one_line_and_exit_2(options, message, store, tmp_path, cap
     errors = capsys.readouterr().err.strip().splitlines()
     assert len(errors) == 1 and errors[0].startswith("error: ") and message in errors[0]
     assert not list(tmp_path.glob("out/*.safetensors"))
+
+
+@pytest.mark.parametrize(
+    ("script", "option", "value"),
+    [
+        (atnet, "-steps", "0"),
+        (atnet, "-lr", "nan"),
+        (atnet, "-speaker_power", "-1"),
+        (vgnet, "-adversarial_start", "-1"),
+        (vgnet, "-discriminator_width", "0"),
+        (vgnet, "-mouth_weight", "-2"),
+        (vgnet, "-landmark_weight", "-1"),
+        (vgnet, "-beta", "-0.5"),
+    ],
+)
+def test_senseless_numbers_are_refused(script, option, value, store, tmp_path, capsys):
+    assert train(script, store, tmp_path / "out", option, value) == 2
+    assert capsys.readouterr().err.startswith(f"error: {option} {value}")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("damage", [b"", b"not a state", "truncated", "pickle"])

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from models import NETWORKS
-from utils.errors import UserError
+from utils.errors import UserError, reason
 from utils.files import replacing
 
 FORMAT = "talking-face network"
@@ -70,7 +70,7 @@ def load_model(
             raise ValueError(f"{len(missing)} weights missing, {len(unexpected)} unknown")
         model.metadata = json.loads(header.get("metadata", "{}"))
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise UserError(f"{path}: weights do not fit their configuration ({error})".split("\n")[0]) from error
+        raise UserError(f"{path}: weights do not fit their configuration ({reason(error)})") from error
     return model.float().eval().to(device)
 
 
@@ -84,7 +84,5 @@ def _read(path: Path) -> tuple[dict, dict]:
             return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise UserError(
-            f"{path}: not a whole safetensors file ({error}); import .pth files with convert.py".replace(
-                "\n", " "
-            )
+            f"{path}: not a whole safetensors file ({reason(error)}); import .pth files with convert.py"
         ) from error

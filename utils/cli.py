@@ -21,6 +21,11 @@ def add_flag(parser: ArgumentParser, name: str, *short: str, **options) -> None:
     parser.add_argument(*short, f"-{name}", f"--{name}", dest=name, **options)
 
 
+def add_number(parser: ArgumentParser, name: str, default: float, help: str) -> None:
+    """A flag for a number of the default's type, which the help text names."""
+    add_flag(parser, name, type=type(default), default=default, help=f"{help} (default {default})")
+
+
 def add_switch(parser: ArgumentParser, name: str, default: bool, help: str) -> None:
     """A flag that accepts nothing (true), true or false."""
     add_flag(
@@ -45,19 +50,20 @@ def add_device_flags(parser: ArgumentParser) -> None:
 
 
 def device_list(device_ids: str) -> list[int]:
-    """ "0,1" -> [0, 1]. Raises UserError for anything else."""
-    try:
-        return [int(number) for number in device_ids.split(",")]
-    except ValueError:
-        raise UserError(
-            f"-device_ids {device_ids}: give GPU numbers separated by commas, for example 0,1"
-        ) from None
+    """ "0,1" -> [0, 1]. Raises UserError for anything else, and for a number given twice."""
+    numbers = device_ids.split(",")
+    if not all(number.isascii() and number.isdigit() for number in numbers):
+        raise UserError(f"-device_ids {device_ids}: give GPU numbers separated by commas, for example 0,1")
+    ids = [int(number) for number in numbers]
+    if len(set(ids)) < len(ids):
+        raise UserError(f"-device_ids {device_ids}: names a GPU twice; give each number once")
+    return ids
 
 
 def pick_device(cuda: bool, device_ids: str) -> torch.device:
     """The first of the GPUs asked for, or the CPU where there is none or `cuda` is false.
 
-    Raises UserError where there are GPUs, but not that one.
+    The GPU becomes PyTorch's current one. Raises UserError where there are GPUs, but not that one.
     """
     number = device_list(device_ids)[0]
     if not (cuda and torch.cuda.is_available()):
@@ -66,4 +72,5 @@ def pick_device(cuda: bool, device_ids: str) -> torch.device:
         raise UserError(
             f"-device_ids {device_ids}: this machine has {torch.cuda.device_count()} GPU(s), from 0"
         )
+    torch.cuda.set_device(number)  # so that what names no GPU does not open the first one
     return torch.device("cuda", number)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -39,6 +41,15 @@ def any_process(flag: bool, device: torch.device) -> bool:
     return bool(value)
 
 
+def gather(value: Any) -> list[Any]:
+    """The value of every process, in order of rank; returns when the last has handed in its own."""
+    if not dist.is_initialized():
+        return [value]
+    values = [None] * world_size()
+    dist.all_gather_object(values, value)
+    return values
+
+
 def parallel(model: nn.Module, device: torch.device) -> nn.Module:
     """The model, wrapped so that its gradients are averaged over the processes."""
     if not dist.is_initialized():
@@ -51,11 +62,11 @@ def parallel(model: nn.Module, device: torch.device) -> nn.Module:
 def launch(train: Callable[[Namespace, torch.device], None], args: Namespace) -> None:
     """Runs `train` on one device, on all of -device_ids, or as one of torchrun's processes."""
     keep_freed_memory()
+    ids = device_list(args.device_ids)
     if "LOCAL_RANK" in os.environ:
-        with _group(args.cuda) as device:
+        with group(args.cuda) as device:
             train(args, device)
         return
-    ids = device_list(args.device_ids)
     if not (args.cuda and torch.cuda.is_available()) or len(ids) == 1:
         train(args, pick_device(args.cuda, args.device_ids))
         return
@@ -75,7 +86,7 @@ def _spawned(number: int, train: Callable, args: Namespace, ids: list[int]) -> N
     os.environ.update(RANK=str(number), LOCAL_RANK=str(ids[number]), WORLD_SIZE=str(len(ids)))
 
     def train_in_group(args: Namespace) -> None:
-        with _group(cuda=True) as device:
+        with group(cuda=True) as device:
             train(args, device)
 
     status = run(train_in_group, lambda: args)
@@ -84,13 +95,16 @@ def _spawned(number: int, train: Callable, args: Namespace, ids: list[int]) -> N
 
 
 @contextmanager
-def _group(cuda: bool):
-    """Joins the process group that the environment describes; NCCL on GPUs, gloo on CPUs."""
+def group(cuda: bool, patience: timedelta | None = None) -> Iterator[torch.device]:
+    """Joins the process group that the environment describes; NCCL on GPUs, gloo on CPUs; gives this process's device.
+
+    patience: how long one process waits for another (default: PyTorch's).
+    """
     use_gpu = cuda and torch.cuda.is_available()
     device = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if use_gpu else torch.device("cpu")
     if use_gpu:
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if use_gpu else "gloo")
+    dist.init_process_group("nccl" if use_gpu else "gloo", timeout=patience)
     try:
         yield device
     finally:

@@ -12,6 +12,12 @@ class UserError(Exception):
     """A mistake that the user can mend. The message names the file and says what to do."""
 
 
+def reason(error: Exception, longest: int = 240) -> str:
+    """What an exception says, for the one line of a UserError: its lines joined and cut, its kind where it is silent"""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= longest else f"{text[:longest].rstrip()} ..."
+
+
 def run(main: Callable[[Namespace], None], parse_args: Callable[[], Namespace | ArgumentParser]) -> int:
     """Runs a script and returns its exit status: 0, 2 after a `UserError`, 130 after Ctrl-C."""
     try:

@@ -76,6 +76,8 @@ class FaceDetector:
         """Faces of the image, searched at another scale, the largest first; boxes in the image's own pixels"""
         import cv2
 
+        if min(image.shape[:2]) * scale < 1:
+            return []  # a strip so thin that nothing would be left of it
         if scale != 1:
             method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
             image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=method)

@@ -12,7 +12,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from utils.errors import UserError
+from utils.errors import UserError, reason
 from utils.files import replacing
 
 # Landmarks joined to lines: jaw, brows, bridge, nostrils, then the closed outlines of eyes and lips.
@@ -44,7 +44,7 @@ def read_photo(path: Path) -> np.ndarray:
     except Image.DecompressionBombError as error:
         raise UserError(f"{path}: too many pixels; scale the photo down") from error
     except READ_ERRORS as error:
-        raise UserError(f"{path}: a damaged image ({str(error).splitlines()[0]}); save it again") from error
+        raise UserError(f"{path}: a damaged image ({reason(error)}); save it again") from error
 
 
 def write_image(path: Path, image: np.ndarray) -> None:

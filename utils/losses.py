@@ -83,16 +83,21 @@ def discriminator_loss(
     landmarks_real: Tensor,
     landmarks_fake: Tensor,
     true: Tensor,
-    mouth: float,
+    landmark_weight: float,
+    mouth_weight: float,
 ) -> tuple[Tensor, Parts]:
-    """Eq. 6: tell real clips from fake ones (logits (B,)), and read the true landmarks (B, T, 136) off both."""
+    """Eq. 6: tell real clips from fake ones (logits (B,)), and read the true landmarks (B, T, 136) off both.
+
+    landmark_weight: of reading, against telling apart (the paper's: 1); mouth_weight: as in `landmark_loss`.
+    """
     parts = {
         "real": F.binary_cross_entropy_with_logits(logits_real, torch.ones_like(logits_real)),
         "fake": F.binary_cross_entropy_with_logits(logits_fake, torch.zeros_like(logits_fake)),
-        "landmark_real": landmark_loss(landmarks_real, true, mouth),
-        "landmark_fake": landmark_loss(landmarks_fake, true, mouth),
+        "landmark_real": landmark_loss(landmarks_real, true, mouth_weight),
+        "landmark_fake": landmark_loss(landmarks_fake, true, mouth_weight),
     }
-    return sum(parts.values()), parts
+    weights = dict(landmark_real=landmark_weight, landmark_fake=landmark_weight)
+    return sum(weights.get(name, 1) * part for name, part in parts.items()), parts
 
 
 def adversarial_loss(logits: Tensor) -> Tensor:

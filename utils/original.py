@@ -6,7 +6,10 @@ example is the same canonical face with its mouth closed, and landmarks are whol
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+from torch import nn
 
 from utils.animate import Subject
 from utils.errors import UserError
@@ -59,6 +62,22 @@ class OriginalSubject(Subject):
         canonical = CANONICAL_FACE.reshape(68, 2)[ALIGNED]
         transform = fit_similarity(canonical, to_crop_size(ALIGNED_TEMPLATE, size))
         return apply_transform(transform, landmarks.reshape(*landmarks.shape[:-1], 68, 2))
+
+
+def check_pair(at_net: nn.Module, vg_net: nn.Module, at_path: Path, vg_path: Path) -> None:
+    """Raises UserError where only one of the two is the original's: its landmarks are in other units than ours."""
+    at_original = at_net.config["space"] == "original"
+    vg_original = vg_net.metadata.get("original") == "VG_net"  # as convert.py notes it
+    if at_original and not vg_original:
+        raise UserError(
+            f"{at_path}: gives the original release's landmarks, in other units than {vg_path} knows; "
+            "give -vg_model the original's VG-net, imported by convert.py"
+        )
+    if vg_original and not at_original:
+        raise UserError(
+            f"{vg_path}: knows the original release's landmarks only, in other units than those of {at_path}; "
+            "give -at_model the original's AT-net, imported by convert.py --pca"
+        )
 
 
 def original_transform(landmarks: np.ndarray, size: int) -> np.ndarray:

@@ -44,7 +44,7 @@ def fit_for_video(photo: np.ndarray, transform: np.ndarray) -> tuple[np.ndarray,
     scale = min(1.0, (LARGEST_VIDEO / (height * width)) ** 0.5, LONGEST_SIDE / max(height, width))
     if scale == 1:
         return photo, transform
-    smaller = (int(width * scale) // 16 * 16, int(height * scale) // 16 * 16)
+    smaller = tuple(max(16, int(side * scale) // 16 * 16) for side in (width, height))
     ratio = np.array([width, height]) / smaller
     enlarge = np.column_stack([np.diag(ratio), (ratio - 1) / 2])
     combined = np.column_stack(

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import os
 import signal
+import time
 from argparse import ArgumentParser, Namespace
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from utils.checkpoint import load_model, save_model
-from utils.cli import add_device_flags, add_flag, add_switch
+from utils.cli import add_device_flags, add_flag, add_number, add_switch
 from utils.distributed import any_process, is_main, rank
-from utils.errors import UserError
+from utils.errors import UserError, reason
 from utils.files import replacing, writable_folder
 
 STATE_FORMAT = "talking-face training state"
@@ -23,10 +26,7 @@ STATE_FORMAT = "talking-face training state"
 
 def add_training_flags(parser: ArgumentParser, steps: int, batch_size: int, frames: int, lr: float) -> None:
     """Flags that atnet.py and vgnet.py share; the numbers are the script's defaults."""
-
-    def number(name: str, default: float, help: str) -> None:
-        add_flag(parser, name, type=type(default), default=default, help=f"{help} (default {default})")
-
+    number = partial(add_number, parser)
     add_device_flags(parser)
     add_flag(
         parser, "dataset", choices=("grid", "lrw"), default="grid", help="whose splits to use (default grid)"
@@ -66,10 +66,14 @@ def check_training(args: Namespace) -> None:
         steps=1, batch_size=1, frames=2, save_every=1, num_thread=0, seed=0, lr=0, cooldown=0, clip=0
     )
     least |= dict(width=2, blocks=0, hidden=1, layers=1, dropout=0, ema=0, beta1=0, beta2=0)
+    least |= dict(discriminator_width=1, adversarial_start=0, beta=0, speaker_power=0)
+    least |= {name: 0 for name in vars(args) if name.endswith("_weight")}
     below_one = ("dropout", "ema", "beta1", "beta2")
     for name, smallest in least.items():
-        value = getattr(args, name, smallest)
-        if value < smallest or (name in below_one and value >= 1):
+        value = getattr(args, name, None)
+        if value is None:  # a flag of the other script, or one with a default of its own
+            continue
+        if not value >= smallest or (name in below_one and value >= 1):
             limit = f"from {smallest} to below 1" if name in below_one else f"of at least {smallest}"
             raise UserError(f"-{name} {value}: give a number {limit}")
     if is_main():
@@ -211,16 +215,24 @@ def read_state(path: Path, device: torch.device | str = "cpu") -> dict:
         if saved["format"] != STATE_FORMAT:
             raise ValueError("another kind of file")
     except Exception as error:  # torch.load raises nearly anything for a damaged file
-        reason = str(error).split("\n")[0][:100]
-        raise UserError(f"{path}: not a whole training state ({reason}); delete it to start over") from error
+        raise UserError(
+            f"{path}: not a whole training state ({reason(error, 100)}); delete it to start over"
+        ) from error
     return saved
 
 
 class Stop:
-    """Turns the first Ctrl-C (or SIGTERM) into a request that the loop reads between two steps."""
+    """Turns Ctrl-C (or SIGTERM) into a request that the loop reads between two steps; the next one ends the process.
+
+    What follows within a second is the same request: a terminal and a launcher may both hand it on. Under torchrun,
+    which hands on whatever it gets, and kills by itself what has not ended after 30 seconds, only the first one counts
+    until the loop has saved and ended.
+    """
 
     def __init__(self, device: torch.device) -> None:
         self.device, self.asked = device, False
+        self.first = math.inf  # time of the first signal
+        self.torchrun = "TORCHELASTIC_RUN_ID" in os.environ
 
     def __enter__(self) -> Stop:
         self.before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -231,9 +243,10 @@ class Stop:
             signal.signal(number, handler)
 
     def _ask(self, number: int, _: object) -> None:
-        if self.asked:
+        if not self.asked:
+            self.asked, self.first = True, time.monotonic()
+        elif not self.torchrun and time.monotonic() - self.first > 1:
             raise KeyboardInterrupt
-        self.asked = True
 
     def requested(self) -> bool:
         return any_process(self.asked, self.device)
