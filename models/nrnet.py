@@ -81,20 +81,21 @@ class NRNet(LandmarkCoefficients):
         if self.config["space"] == "motion":  # the coefficients of no motion
             self.initial.copy_(-self.landmark_mean @ self.landmark_components)
 
-    def forward(self, speech: Tensor, previous: Tensor | None = None) -> NROutput:
+    def forward(self, speech: Tensor, previous: Tensor | None = None, own: Tensor | None = None) -> NROutput:
         """speech (B, 320 (T + 6)) -> coefficients (B, T, K), features (B, C, L)
 
-        previous (B, T, K): the coefficients before each frame, which a temporal network is conditioned on; without them
-        it goes on from its own, starting with `initial`.
+        previous (B, T, K): the coefficients before each frame, which a temporal network is conditioned on, except where
+        own (B, T), bool, says that it shall go on from what it has made itself; without them it always does, starting
+        with `initial`.
         """
         features = self.features(speech)
         heard = self.hear(features)
         if not self.temporal:
             return NROutput(heard, features)
-        if previous is not None:
+        if previous is not None and own is None:
             return NROutput(self.fc2(torch.cat([heard, previous], dim=-1)), features)
-        start = self.initial.expand(len(heard), -1)
-        return NROutput(self.roll_out(heard, start), features)
+        start = self.initial.expand(len(heard), -1) if previous is None else previous[:, 0]
+        return NROutput(self.roll_out(heard, start, previous, own), features)
 
     def features(self, speech: Tensor) -> Tensor:
         """speech (B, N) -> (B, 8 filters, L): the four convolutions, without any padding"""
@@ -113,17 +114,17 @@ class NRNet(LandmarkCoefficients):
         return F.leaky_relu(heard, SLOPE).transpose(1, 2)
 
     def roll_out(
-        self, heard: Tensor, start: Tensor, true: Tensor | None = None, own: Tensor | None = None
+        self, heard: Tensor, start: Tensor, previous: Tensor | None = None, own: Tensor | None = None
     ) -> Tensor:
         """heard (B, T, K), start (B, K) -> coefficients (B, T, K), each conditioned on the one made before it
 
-        true (B, T, K), own (B, T) bool: where not `own`, the true coefficients stand in for those made (scheduled
-        sampling, Bengio et al. 2015).
+        previous (B, T, K), own (B, T): see `forward`. This is scheduled sampling (Bengio et al. 2015).
         """
         made = []
         for t in range(heard.shape[1]):
+            if t:
+                start = made[-1] if own is None else torch.where(own[:, t, None], made[-1], previous[:, t])
             made.append(self.fc2(torch.cat([heard[:, t], start], dim=-1)))
-            start = made[-1] if true is None else torch.where(own[:, t, None], made[-1], true[:, t])
         return torch.stack(made, dim=1)
 
     def stream(

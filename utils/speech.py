@@ -19,7 +19,7 @@ SPEECH_RATE = 8000
 SPEECH_STEP = SPEECH_RATE // FPS  # samples of a video frame
 SPEECH_WINDOW = SPEECH_STEP * (2 * CONTEXT + 1)
 LOOK_AHEAD = CONTEXT / FPS  # seconds of sound after a frame's own that its window holds: 120 ms
-RMS = 0.1  # loudness that a recording is brought to
+RMS = 1.0  # loudness that a recording is brought to: what a network of Xavier's initial weights wants to hear
 
 
 def speech_context(speech: np.ndarray, frames: int, start: int = 0) -> np.ndarray:
@@ -88,7 +88,7 @@ class Loudness:
         return loudness
 
     def gain(self, level: str) -> float:
-        """level: "rms", to a root mean square of 0.1, or "peak", to a peak of 1 (the original's); 1 for silence"""
+        """level: "rms", to a root mean square of 1, or "peak", to a peak of 1 (the original's); 1 for silence"""
         size = self.peak if level == "peak" else (self.energy / max(self.count, 1)) ** 0.5
         return (1.0 if level == "peak" else RMS) / size if size > 1e-5 else 1.0
 
