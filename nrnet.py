@@ -6,9 +6,10 @@
     python nrnet.py -i TRAIN.h5 -n NOISE.h5 --temporal_condition -o model/nr_tc   both
     torchrun --nproc_per_node 8 nrnet.py ...                                   more processes, also over machines
 
-TRAIN.h5 comes from `python -m preprocess.nrnet`, NOISE.h5 from `python -m preprocess.noise`; files made for the original
-will do (data/waveforms.py has the layout). To resume, run the same command again. Writes OUT/nrnet.safetensors (the best
-validation's weights, for nrnet_test.py and demo.py), OUT/nrnet_state.pt and OUT/params.json.
+TRAIN.h5 comes from `python -m preprocess.nrnet`, NOISE.h5 from `python -m preprocess.noise`; files made for the
+original will do (data/waveforms.py has the layout). -m starts from weights, a temporal network also from a base one's.
+To resume, run the same command again. Writes OUT/nrnet.safetensors (the best validation's weights, for nrnet_test.py
+and demo.py), OUT/nrnet_state.pt and OUT/params.json.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from torch import Tensor, nn
 from data.loader import step_loader
 from data.waveforms import Mixing, SpeechFile, WaveformSamples, read_noises
 from models import NRNet
+from utils.checkpoint import load_model
 from utils.cli import add_device_flags, add_flag, add_switch, parser
 from utils.distributed import any_process, is_main, launch, parallel, world_size
 from utils.errors import UserError, run
@@ -55,11 +57,17 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
     flags = parser(__doc__)
     flags.add_argument("-i", "--in-file", type=Path, required=True, metavar="TRAIN.h5", help="training file")
     flags.add_argument("-n", "--in-noise", type=Path, metavar="NOISE.h5", help="train noise-resilient")
-    flags.add_argument("-m", "--model", type=Path, help="weights to start from, or the folder of nrnet.safetensors")
-    flags.add_argument("-o", "--out-fold", type=Path, default=Path("model/nrnet"), help="folder of the weights")
+    flags.add_argument(
+        "-m", "--model", type=Path, help="weights to start from, or the folder of nrnet.safetensors"
+    )
+    flags.add_argument(
+        "-o", "--out-fold", type=Path, default=Path("model/nrnet"), help="folder of the weights"
+    )
     add_switch(flags, "temporal_condition", False, "each frame also sees the coefficients of the one before")
     add_device_flags(flags)
-    add_loop_flags(flags, steps=20000, batch_size=16, frames=8, lr=1e-4, paper="128 windows a step, rate 1e-4")
+    add_loop_flags(
+        flags, steps=20000, batch_size=16, frames=8, lr=1e-4, paper="128 windows a step, rate 1e-4"
+    )
     for name, default, help in (
         ("filters", 64, "of the first convolution, doubled by each of the others; the paper's: 64"),
         ("width", 21, "of the convolutions' kernels; the paper's: 21"),
@@ -119,10 +127,18 @@ def read_mixing(args: Namespace) -> Mixing | None:
     return Mixing(heard, args.snr_low, args.snr_high, args.legacy_snr)
 
 
+def warm_start(model: NRNet, path: Path | None) -> None:
+    """Weights of the file, or of nrnet.safetensors in the folder; a temporal network may start from a base one."""
+    path = path / "nrnet.safetensors" if path and path.is_dir() else path
+    base = load_model(path, expect=NRNet) if path else None
+    if model.temporal and base and base.config | dict(temporal=True) == model.config != base.config:
+        model.start_from_base(base)
+    else:
+        start_from(model, path)
+
+
 @torch.no_grad()
-def validate(
-    model: NRNet, file: SpeechFile, mixing: Mixing | None, device: torch.device
-) -> dict[str, float]:
+def validate(model: NRNet, file: SpeechFile, mixing: Mixing | None, device: torch.device) -> dict[str, float]:
     """Over whole clips, each heard the same way every time: mean absolute error of the coefficients"""
     rows = []
     for number, id in enumerate(file.splits["val"][:CLIPS]):
@@ -154,8 +170,7 @@ def train(args: Namespace, device: torch.device) -> None:
     check_training(args)
     file, mixing = SpeechFile(args.in_file, args.components), read_mixing(args)
     model = build(args, file).to(device)
-    start = args.model / "nrnet.safetensors" if args.model and args.model.is_dir() else args.model
-    start_from(model, start)
+    warm_start(model, args.model)
     optimiser = torch.optim.Adam(model.parameters(), lr=args.lr, betas=(args.beta1, args.beta2), fused=True)
     average = MovingAverage(model, args.ema) if args.ema else None
     patience = EarlyStopping(args.patience)
@@ -203,7 +218,9 @@ def train(args: Namespace, device: torch.device) -> None:
         raise KeyboardInterrupt(f"saved at step {done}; run the same command again to go on")
 
 
-def judge(model, average, args: Namespace, file, mixing, patience: EarlyStopping, bar, log, done: int) -> None:
+def judge(
+    model, average, args: Namespace, file, mixing, patience: EarlyStopping, bar, log, done: int
+) -> None:
     """Validates, and writes the weights where they are the best so far; all weights where nothing validates"""
     current = averaged(model, average)
     errors = validate(current, file, mixing, next(model.parameters()).device)

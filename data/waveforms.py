@@ -5,8 +5,8 @@ TRAIN.h5, one row a clip; `python -m preprocess.nrnet` makes it, and files of ot
     speech      (N, 320 T) floats, 8 kHz
     landmarks   (N, T, K) PCA coefficients, or landmarks: (N, T, 136) or (N, T, 204), flat point by point, also
                 (N, T, 68, 2 or 3); landmarks are normalised already, and their PCA is fit on the training clips
-    optional    lengths (N,) frames of each clip where they differ; ids (N,) text, SPEAKER/NAME; split (N,) text, train or
-                val, instead of our own split; mean (D,), components (D, K), eigenvalues (K,) of the coefficients, with
+    optional    lengths (N,) frames of each clip where they differ; ids (N,) text, SPEAKER/NAME; split (N,) text, train
+                or val, instead of our own split; mean (D,), components (D, K), eigenvalues (K,) of the coefficients, with
                 attributes space and rest_opening, without which nothing can draw them
 
 NOISE.h5: any number of one-dimensional data sets, each a recording at 8 kHz. One with the attribute side "test" is kept
@@ -161,10 +161,14 @@ def read_noises(path: Path) -> dict[str, Noise]:
                 continue
             samples = item[()].astype(np.float32)
             if np.isfinite(samples).all() and power(samples) > SILENCE:
-                kind, side = (str(item.attrs.get(key, default)) for key, default in (("kind", name), ("side", "")))
+                kind, side = (
+                    str(item.attrs.get(key, default)) for key, default in (("kind", name), ("side", ""))
+                )
                 noises[name] = Noise(samples, kind, side != "test")
     if not noises:
-        raise UserError(f"{path}: no recording (a 1-D data set of {SPEECH_WINDOW} samples or more) to be heard")
+        raise UserError(
+            f"{path}: no recording (a 1-D data set of {SPEECH_WINDOW} samples or more) to be heard"
+        )
     return noises
 
 
@@ -181,14 +185,17 @@ class Mixing:
     high: float = 30.0
     legacy: bool = False
 
+    def __post_init__(self) -> None:
+        self.powers = [power(noise) for noise in self.noises]
+
     def __call__(self, clean: np.ndarray, level: float, random: np.random.Generator) -> np.ndarray:
         """clean (N,), a stretch of a clip of the power `level` -> (N,) float32"""
-        noise = self.noises[random.integers(len(self.noises))]
-        part = stretch(noise, len(clean), random)
+        chosen = int(random.integers(len(self.noises)))
+        part = stretch(self.noises[chosen], len(clean), random)
         if self.legacy:
             gain = mix_gain(power(clean), power(part), float(random.choice(LEGACY_SNR)))
         else:
-            gain = mix_gain(level, power(noise), random.uniform(self.low, self.high))
+            gain = mix_gain(level, self.powers[chosen], random.uniform(self.low, self.high))
         return clean + np.float32(gain) * part
 
 

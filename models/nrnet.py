@@ -1,8 +1,9 @@
 """NR-net: raw 8 kHz speech to landmark coefficients, base and temporal-condition (Eskimez et al., TASLP 2020).
 
 Window and frame. The coefficients of video frame t are made from the seven frames of sound around it, the samples
-320 (t - 3) to 320 (t + 4): frame t can be made 120 ms after its own sound has ended. The convolutions' strides multiply
-to 16, which divides a frame's 320 samples, so that one pass over a recording computes what every window by itself would.
+320 (t - 3) to 320 (t + 4): frame t can be made 120 ms after its own sound has ended. The convolutions' strides
+multiply to 16, which divides a frame's 320 samples, so that one pass over a recording computes what every window by
+itself would.
 """
 
 from __future__ import annotations
@@ -80,6 +81,14 @@ class NRNet(LandmarkCoefficients):
         super().set_basis(mean, components, eigenvalues, rest_opening)
         if self.config["space"] == "motion":  # the coefficients of no motion
             self.initial.copy_(-self.landmark_mean @ self.landmark_components)
+
+    def start_from_base(self, base: NRNet) -> None:
+        """Takes over a base network's weights so that this temporal one makes the same, whatever came before."""
+        self.load_state_dict(base.state_dict(), strict=False)
+        components = len(self.initial)
+        with torch.no_grad():
+            self.fc2.weight.copy_(torch.eye(components, 2 * components))
+            self.fc2.bias.zero_()
 
     def forward(self, speech: Tensor, previous: Tensor | None = None, own: Tensor | None = None) -> NROutput:
         """speech (B, 320 (T + 6)) -> coefficients (B, T, K), features (B, C, L)

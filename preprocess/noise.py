@@ -1,12 +1,12 @@
 """NR-net's noise file: recordings of your own, or noises made here, at 8 kHz.
 
-    python -m preprocess.noise FOLDER NOISE.h5                       the sound files of FOLDER and its sub-folders
-    python -m preprocess.noise --generate STORE NOISE.h5 --splits DIR  babble out of the voices of a clip store, and others
+    python -m preprocess.noise FOLDER NOISE.h5                           the sound files of FOLDER and its sub-folders
+    python -m preprocess.noise --generate STORE NOISE.h5 --splits DIR    babble of a clip store's voices, and others
 
-A file below a folder named "test" is kept from training; the name of the folder that a file lies in is its kind. What
-is generated: for training babble (several voices of the training split), modulated pink noise and machine hum; for tests
-other recordings of these (babble of the test split's voices), and chords, clicks and sirens, which training never hears.
-Not clip after clip: each recording lasts --seconds.
+A file below a folder named "test" is kept from training; the name of the folder that a file lies in is its kind.
+Generated are, for training, babble (several voices of the training split at once), modulated pink noise and machine
+hum; for tests other recordings of these (babble of the test split's voices), and chords, clicks and sirens, which
+training never hears.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ VOICES = 60  # clips that a babble is made of, at most
 
 def parse_args(argv: list[str] | None = None) -> Namespace:
     parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
-    parser.add_argument("source", type=Path, metavar="FOLDER|STORE", help="sound files, or with --generate a clip store")
+    parser.add_argument(
+        "source", type=Path, metavar="FOLDER|STORE", help="sound, or with --generate a clip store"
+    )
     parser.add_argument("noise", type=Path, metavar="NOISE.h5", help="file to write")
     parser.add_argument("--generate", action="store_true", help="make noises, with voices of the clip store")
     parser.add_argument(
@@ -102,7 +104,9 @@ def write(path: Path, noises: Iterator[tuple[str, Noise]]) -> dict[str, int]:
             file[name].attrs.update(kind=noise.kind, side=side)
             counts[side] += 1
         if not sum(counts.values()):
-            raise UserError(f"{path}: not written, for there is no sound file that can be used; see --generate")
+            raise UserError(
+                f"{path}: not written, for there is no sound file that can be used; see --generate"
+            )
     return counts
 
 

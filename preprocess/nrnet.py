@@ -37,7 +37,10 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
         "--dataset", choices=("grid", "lrw"), default="grid", help="whose splits (default grid)"
     )
     parser.add_argument(
-        "--splits", type=Path, metavar="DIR", help="folder with train.txt and val.txt, instead of the corpus' own"
+        "--splits",
+        type=Path,
+        metavar="DIR",
+        help="folder with train.txt and val.txt, instead of the corpus' own",
     )
     parser.add_argument("--components", type=int, default=6, help="of the PCA (default 6, as in the paper)")
     return parser.parse_args(argv)
@@ -70,7 +73,9 @@ def main(args: Namespace) -> None:
     if args.train.resolve() == args.store.resolve():
         raise UserError(f"{args.train}: is the clip store to read; choose another name for the new file")
     store = ClipStore(args.store)
-    names = {name: clip_ids(store, args.dataset, name, args.splits, name == "val") for name in ("train", "val")}
+    names = {
+        name: clip_ids(store, args.dataset, name, args.splits, name == "val") for name in ("train", "val")
+    }
     basis, shares, _ = fit(store, names["train"], args.components)
     write(args.train, store, {id: name for name, ids in names.items() for id in ids}, basis)
     counts = ", ".join(f"{len(ids)} clips to {name}" for name, ids in names.items())

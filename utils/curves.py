@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -42,7 +43,10 @@ class Panel:
 
 
 def draw_figure(
-    panels: Sequence[Panel], columns: int | None = None, size: tuple[int, int] = (420, 320), scale: float = 2.0
+    panels: Sequence[Panel],
+    columns: int | None = None,
+    size: tuple[int, int] = (420, 320),
+    scale: float = 2.0,
 ) -> np.ndarray:
     """Panels of `size` (width, height) before `scale` -> (H, W, 3) RGB uint8, one legend below them all"""
     columns = min(columns or 3, len(panels))
@@ -55,9 +59,7 @@ def draw_figure(
     return np.concatenate([*rows, legend])
 
 
-def draw_panel(
-    panel: Panel, size: tuple[int, int], scale: float, colours: Mapping[str, int]
-) -> np.ndarray:
+def draw_panel(panel: Panel, size: tuple[int, int], scale: float, colours: Mapping[str, int]) -> np.ndarray:
     """One chart without legend -> (H, W, 3) uint8; colours: the place of every name in COLOURS"""
     width, height = (round(side * scale) for side in size)
     canvas = np.full((height, width, 3), PAPER, np.uint8)
@@ -171,7 +173,7 @@ def _draw_line(
     """points (n, 2) in pixels; place: in COLOURS and MARKERS; markers: at these points alone"""
     colour = COLOURS[place % len(COLOURS)]
     if dashed:
-        for a, b in zip(points, points[1:], strict=False):
+        for a, b in pairwise(points):
             _dashes(canvas, a, b, colour, scale)
         return
     _stroke(canvas, points, colour, 2 * scale)

@@ -64,7 +64,9 @@ def resample(audio: np.ndarray, before: int, after: int) -> np.ndarray:
     """audio (N,) float at `before` Hz -> (M,) float32 at `after` Hz, by the filters that reading a file would use"""
     from av import AudioFrame, AudioResampler
 
-    frame = AudioFrame.from_ndarray(np.ascontiguousarray(audio[None], np.float32), format="fltp", layout="mono")
+    frame = AudioFrame.from_ndarray(
+        np.ascontiguousarray(audio[None], np.float32), format="fltp", layout="mono"
+    )
     frame.sample_rate = before
     resampler = AudioResampler(format="fltp", rate=after)
     pieces = [piece.to_ndarray()[0] for part in (frame, None) for piece in resampler.resample(part)]

@@ -1,4 +1,4 @@
-"""Faces out of nothing but 68 landmarks: painted skin, lips, eyes and brows, or a wireframe, fast enough for long videos.
+"""Faces out of nothing but 68 landmarks: painted skin, lips, eyes and brows, or a wireframe, fast enough for films.
 
 All frames are placed on the canvas at once; OpenCV then fills each frame's polygons, anti-aliased, in sixteenths of a
 pixel.
@@ -23,7 +23,7 @@ INK, DOTS = (52, 76, 110), (214, 72, 60)
 
 
 def place(landmarks: np.ndarray, side: int) -> np.ndarray:
-    """landmarks (T, 68, 2 or 3) of any scale, y downwards -> (T, 68, 2) pixels of a square canvas, the face in its middle
+    """landmarks (T, 68, 2 or 3) of any scale, y downwards -> (T, 68, 2) pixels of a square canvas, in its middle
 
     One scale and place for all frames, so that the head keeps still where the landmarks do.
     """
