@@ -6,7 +6,7 @@ TRAIN.h5, one row a clip; `python -m preprocess.nrnet` makes it, and files of ot
     landmarks   (N, T, K) PCA coefficients, or landmarks: (N, T, 136) or (N, T, 204), flat point by point, also
                 (N, T, 68, 2 or 3); landmarks are normalised already, and their PCA is fit on the training clips
     optional    lengths (N,) frames of each clip where they differ; ids (N,) text, SPEAKER/NAME; split (N,) text, train
-                or val, instead of our own split; mean (D,), components (D, K), eigenvalues (K,) of the coefficients, with
+                or val, instead of our own split; mean (D,), components (D, K), eigenvalues (K,) of coefficients, with
                 attributes space and rest_opening, without which nothing can draw them
 
 NOISE.h5: any number of one-dimensional data sets, each a recording at 8 kHz. One with the attribute side "test" is kept
