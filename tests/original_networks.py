@@ -7,6 +7,8 @@ with `load_state_dict`. Only tests and benchmark.py use this module; the network
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -242,7 +244,7 @@ class SPCH2FLM(nn.Module):
         super().__init__()
         sizes = [1, filters, 2 * filters, 4 * filters, 8 * filters]
         self.conv1, self.conv2, self.conv3, self.conv4 = (
-            nn.Conv1d(a, b, width, stride=2) for a, b in zip(sizes[:-1], sizes[1:], strict=True)
+            nn.Conv1d(a, b, width, stride=2) for a, b in pairwise(sizes)
         )
         length = 2240
         for _ in range(4):

@@ -188,7 +188,9 @@ def test_the_originals_basis_comes_along(dimensions, tmp_path):
     assert convert_file(tmp_path, *options) == 0
     ours = load_model(tmp_path / "out.safetensors")
     assert ours.config["dimensions"] == dimensions and ours.config["level"] == "peak"
-    np.testing.assert_allclose(ours.initial, np.zeros(6), atol=1e-5)  # the template is the mean, moved and enlarged
+    np.testing.assert_allclose(
+        ours.initial, np.zeros(6), atol=1e-5
+    )  # the template is the mean, moved and enlarged
     np.testing.assert_allclose(faces_of(ours, np.zeros((1, 6)))[0], face, atol=1e-6)
 
 
@@ -198,7 +200,9 @@ def test_whole_faces_move_a_photos_face(tmp_path):
     assert convert_file(tmp_path, *options) == 0
     ours = load_model(tmp_path / "out.safetensors")
     subject = WholeFaceSubject(ours, TEMPLATE, 128)
-    np.testing.assert_allclose(subject.landmarks(np.zeros((1, 6), np.float32))[0], normalise(TEMPLATE), atol=1e-5)
+    np.testing.assert_allclose(
+        subject.landmarks(np.zeros((1, 6), np.float32))[0], normalise(TEMPLATE), atol=1e-5
+    )
     coefficients = np.eye(6, dtype=np.float32)[:1] * 0.05
     moved = motion_of(ours, coefficients, normalise(TEMPLATE)).reshape(68, 2)
     own = 0.05 * LandmarkBasis.of(ours).components[:, 0].reshape(68, 3)[:, :2]

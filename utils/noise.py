@@ -38,7 +38,8 @@ def stretch(noise: np.ndarray, length: int, random: np.random.Generator) -> np.n
 def mix(speech: np.ndarray, noise: np.ndarray, snr: float, random: np.random.Generator) -> np.ndarray:
     """speech (N,), noise (M,) -> (N,) float32: powers are those of all the speech, and of the noise that is mixed in"""
     part = stretch(noise, len(speech), random)
-    return speech + np.float32(mix_gain(power(speech), power(part), snr)) * part.astype(np.float32)
+    gain = mix_gain(power(speech), power(part), snr)
+    return np.asarray(speech, np.float32) + np.float32(gain) * part.astype(np.float32)
 
 
 def babble(length: int, random: np.random.Generator, voices: Sequence[np.ndarray], talkers: int = 6):
