@@ -85,7 +85,8 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
     args = flags.parse_args(argv)
     args.model_dir = args.sample_dir = args.out_fold
     args.model_name, args.noise = "nrnet", args.in_noise is not None
-    args.snr = "0 to 8 by stretch" if args.legacy_snr else f"{args.snr_low:g} to {args.snr_high:g}"
+    drawn = "0 to 8 dB by stretch" if args.legacy_snr else f"{args.snr_low:g} to {args.snr_high:g} dB"
+    args.snr = drawn if args.noise else "no noise"
     return args
 
 

@@ -59,7 +59,7 @@ def home(tmp_path_factory) -> Path:
     home = tmp_path_factory.mktemp("nrnet_test")
     save_network(home / "base.safetensors")
     save_network(home / "nr_tc.safetensors", 1, temporal=True)
-    save_model(home / "atnet.safetensors", ATNetSingle((2, 2, 4, 4, 4), (8, 8)))
+    save_model(home / "atnet.safetensors", ATNetSingle(channels=(2, 2, 4, 4, 4), audio_features=(8, 8)))
     write_wav(home / "speech" / "one.wav", 0.5)
     write_wav(home / "speech" / "deep er" / "two.wav", 0.3)
     write_sphere(home / "speech" / "TIMIT.WAV", 0.4)
