@@ -2,11 +2,13 @@
 
     python convert.py atnet_lstm_18.pth atnet.safetensors --pca U_lrw1.npy mean_lrw1.npy
     python convert.py generator_23.pth vgnet.safetensors
+    python convert.py 1D_CNN_NR.pt nrnet.safetensors --pca eigen_vectors.npy mean_shape.npy --template mean.npy
     python convert.py vgnet_state.pt vgnet.safetensors              # a training state of this repository
 
-Knows the original's AT_net, AT_single, VG_net and GL_Discriminator by the names of their tensors, with or without
-"module." before each, alone or under "state_dict". Widths come from the shapes. --pca takes the landmark basis along,
-without which an AT-net's coefficients cannot be turned into landmarks (demo.py needs it). Nothing in a pickle is run.
+Knows the original's AT_net, AT_single, VG_net and GL_Discriminator, and the noise-resilient SPCH2FLM and SPCH2FLMTC,
+by the names of their tensors, with or without "module." before each, alone or under "state_dict". Widths come from the
+shapes. --pca takes the landmark basis along, without which coefficients cannot be turned into landmarks (demo.py needs
+it); --template the face with which SPCH2FLMTC starts. Nothing in a pickle is run.
 """
 
 from __future__ import annotations
@@ -17,7 +19,6 @@ import warnings
 from argparse import Namespace
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -25,10 +26,9 @@ from models import NETWORKS
 from utils.checkpoint import save_model
 from utils.cli import parser
 from utils.errors import UserError, reason, run
+from utils.original_basis import read_basis, read_shape_basis
 from utils.original_weights import ORIGINALS, Tensors, infer_config, recognise, rename
 from utils.training import STATE_FORMAT
-
-BASIS = ("landmark_mean", "landmark_components", "landmark_eigenvalues", "landmark_rest_opening")
 
 
 def parse_args(argv: list[str] | None = None) -> Namespace:
@@ -40,7 +40,13 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
         nargs=2,
         type=Path,
         metavar=("U.npy", "MEAN.npy"),
-        help="an AT-net's landmark basis, in x5 units",
+        help="the landmark basis: an AT-net's in x5 units, an NR-net's as its release has it",
+    )
+    flags.add_argument(
+        "--template",
+        type=Path,
+        metavar="MEAN.npy",
+        help="face (68, 3) that an NR-net starts from: mouth closed",
     )
     flags.add_argument(
         "--recurrence",
@@ -103,23 +109,27 @@ def from_original(saved: dict, args: Namespace) -> tuple[nn.Module, str]:
     tensors = clean(saved.get("state_dict", saved), args.original)
     kind = recognise(tensors, args.original)
     original = ORIGINALS[kind]
-    audio = original.network.startswith("ATNet")
-    if args.pca and not audio:
+    audio, speech = original.network.startswith("ATNet"), original.network == "NRNet"
+    if args.pca and not (audio or speech):
         raise UserError(
             f"--pca belongs to AT-nets, and {args.original} holds the original's {kind}; leave it out"
         )
+    if args.template and not (speech and args.pca):
+        raise UserError("--template belongs to an NR-net with --pca; leave it out")
     if args.recurrence and kind != "VG_net":
         raise UserError(f"--recurrence belongs to VG_net, and {args.original} holds {kind}; leave it out")
     renamed, dropped = rename(tensors, original, args.original)
     config = infer_config(original.network, renamed, args.original)
     if audio:
         renamed |= read_basis(args.pca, config["components"])
+    if speech:
+        renamed |= read_shape_basis(args.pca, args.template, config)
     if kind == "VG_net":
         config["recurrence"] = args.recurrence or "none"
     model = build(original.network, config, renamed, args.original)
     if dropped:
         print(f"left out, because the original computes nothing from them: {summary(dropped)}")
-    if audio and not args.pca:
+    if (audio or speech) and not args.pca:
         print("note: no --pca, so the file has no landmark basis: demo.py and atnet_test.py cannot use it")
     return model, kind
 
@@ -144,37 +154,6 @@ def clean(tensors: object, path: Path) -> Tensors:
             )
         plain[name.removeprefix("module.")] = tensor.detach().float()
     return plain
-
-
-def read_basis(paths: list[Path] | None, components: int) -> Tensors:
-    """An AT-net's basis buffers: the first columns of U, and the mean, both in the original's x5 units; else zeros.
-
-    The original ships no eigenvalues: ones. Raises UserError.
-    """
-    mean, u = np.zeros(136), np.zeros((136, components))
-    if paths:
-        u, mean = (read_array(path, shape) for path, shape in zip(paths, ((136, 136), (136,)), strict=True))
-        u = u[:, :components]
-        if not np.allclose(u.T @ u, np.eye(components), atol=1e-3):
-            raise UserError(
-                f"{paths[0]}: its columns are not orthonormal, so it is no PCA basis; give U_lrw1.npy"
-            )
-        if np.linalg.norm(mean) < 2.5:
-            raise UserError(
-                f"{paths[1]}: a mean in units five times too small; give mean_lrw1.npy or mean_grid.npy"
-            )
-    arrays = (mean, u, np.ones(components), np.zeros(()))
-    return {name: torch.tensor(array, dtype=torch.float32) for name, array in zip(BASIS, arrays, strict=True)}
-
-
-def read_array(path: Path, shape: tuple[int, ...]) -> np.ndarray:
-    try:
-        array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{path}: no NumPy array ({reason(error)}); give a .npy file") from error
-    if not isinstance(array, np.ndarray) or array.shape != shape or not np.isfinite(array).all():
-        raise UserError(f"{path}: not a finite array of shape {shape}; give --pca U_lrw1.npy mean_lrw1.npy")
-    return array
 
 
 def build(network: str, config: dict, tensors: Tensors, path: Path) -> nn.Module:
@@ -206,7 +185,8 @@ def from_training_state(saved: dict, path: Path) -> nn.Module:
         tensors = clean(saved["state"].get("average") or saved["state"]["model"], path)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{path}: a training state without network ({error}); train again") from error
-    network = "VGNet" if "recurrence" in config else "ATNet" if "hidden" in config else "ATNetSingle"
+    kinds = dict(recurrence="VGNet", hidden="ATNet", filters="NRNet")
+    network = next((kind for name, kind in kinds.items() if name in config), "ATNetSingle")
     tensors = {name: x for name, x in tensors.items() if not name.endswith("num_batches_tracked")}
     return build(network, config, tensors, path)
 

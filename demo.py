@@ -3,6 +3,7 @@
     python demo.py                                            the default photo and speech -> results/demo.mp4
     python demo.py -p PHOTO -i AUDIO -sample_dir DIR -s NAME  any image, any audio or video file -> DIR/NAME.mp4
     python demo.py --panel --paste_back --save_landmarks      more views of the same face, beside NAME.mp4
+    python demo.py -at_model weights/nrnet.safetensors        landmarks by the noise-resilient NR-net
 
 The video is as long as the sound; memory does not grow with it. Flags take one dash or two.
 """
@@ -13,7 +14,6 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,7 +22,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from models import ATNet, ATNetSingle, VGNet
+from models import ATNet, ATNetSingle, NRNet, VGNet
 from utils.animate import Subject, audio_windows, frame_stream, landmark_stream, rechunk
 from utils.audio import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 from utils.checkpoint import load_model
@@ -36,6 +36,8 @@ from utils.images import draw_landmarks, enlarge, grid, read_photo, to_network, 
 from utils.landmarks import LandmarkBasis, apply_transform, crop_transforms, to_crop_size
 from utils.original import OriginalSubject, check_pair, original_transform
 from utils.portrait import PasteBack, find_face, fit_for_video
+from utils.speech import SPEECH_RATE, Loudness, SpeechWindows
+from utils.speech_faces import WholeFaceSubject
 
 ROOT = Path(__file__).parent
 SOUND_RATE = 48000  # of the video's sound track; the networks hear SAMPLE_RATE
@@ -77,7 +79,11 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
     )
     add_flag(flags, "save_name", "-s", default="demo", help="name of the results (default demo)")
     add_flag(
-        flags, "at_model", type=Path, default=ROOT / "weights/atnet.safetensors", help="AT-net's weights"
+        flags,
+        "at_model",
+        type=Path,
+        default=ROOT / "weights/atnet.safetensors",
+        help="AT-net's weights (default), or an NR-net's for noisy sound: weights/nrnet.safetensors",
     )
     add_flag(
         flags, "vg_model", type=Path, default=ROOT / "weights/vgnet.safetensors", help="VG-net's weights"
@@ -96,25 +102,34 @@ def main(args: Namespace) -> None:
     if Path(args.save_name).name != args.save_name:
         raise UserError(f"-s {args.save_name}: a name without folders; the folder goes to -sample_dir")
     writable_folder(args.sample_dir)
-    sound = checked_sound(args.in_file)
+    check_sound(args.in_file)
     photo = read_photo(args.person) if args.person else default_photo()
     at_net, vg_net = load_networks(args)
     face = find_subject(photo, str(args.person or "the default photo"), at_net, vg_net.config["size"])
-    moments = speak(at_net, vg_net, face, sound)
+    moments = speak(at_net, vg_net, face, listen(args.in_file, at_net))
     expected = round(sound_length(args.in_file) * FPS) or None
     written = write_results(args, face, tqdm(moments, total=expected, unit=" frames"))
     print("\n".join(str(path) for path in written))
 
 
-def checked_sound(path: Path) -> Iterator[np.ndarray]:
-    """The sound for the networks in blocks (n,). Raises UserError where it is too short for a single frame."""
-    blocks = stream_audio(path)
-    first = next(blocks)
+def check_sound(path: Path) -> None:
+    """Raises UserError where the sound is too short for a single frame."""
+    first = next(stream_audio(path))
     if len(first) < SAMPLES_PER_FRAME:
         raise UserError(
             f"{path}: its {1000 * len(first) / SAMPLE_RATE:.0f} ms of sound do not fill one video frame"
         )
-    return chain([first], blocks)
+
+
+def listen(path: Path, at_net: nn.Module) -> Iterator[np.ndarray]:
+    """The sound as windows (k, ...) that the network takes, one a frame, piece by piece
+
+    An NR-net hears raw speech of one loudness, for which the file is read once before.
+    """
+    if not isinstance(at_net, NRNet):
+        return audio_windows(stream_audio(path))
+    gain = Loudness.of(stream_audio(path, SPEECH_RATE)).gain(at_net.config["level"])
+    return audio_windows(stream_audio(path, SPEECH_RATE, SPEECH_RATE), SpeechWindows(gain))
 
 
 def default_photo() -> np.ndarray:
@@ -124,13 +139,13 @@ def default_photo() -> np.ndarray:
     return astronaut()
 
 
-def load_networks(args: Namespace) -> tuple[ATNet | ATNetSingle, VGNet]:
+def load_networks(args: Namespace) -> tuple[ATNet | ATNetSingle | NRNet, VGNet]:
     device = pick_device(args.cuda, args.device_ids)
-    at_net = load_model(args.at_model, device, expect=(ATNet, ATNetSingle))
+    at_net = load_model(args.at_model, device, expect=(ATNet, ATNetSingle, NRNet))
     if args.lstm is not None and args.lstm != isinstance(at_net, ATNet):
         kind = "has no LSTM" if args.lstm else "is the one with LSTM"
         raise UserError(
-            f"{args.at_model}: this AT-net {kind}; leave -lstm out or give other weights to -at_model"
+            f"{args.at_model}: this {type(at_net).__name__} {kind}; leave -lstm out or give other weights"
         )
     if not at_net.landmark_components.any():
         raise UserError(
@@ -153,17 +168,19 @@ def find_subject(photo: np.ndarray, name: str, at_net: nn.Module, size: int) -> 
     original = basis.space == "original"
     transform = original_transform(found, size) if original else crop_transforms(found[None], size)[0]
     landmarks = apply_transform(transform, found)
-    subject = OriginalSubject(basis) if original else Subject.from_crop(basis, landmarks, size)
+    if basis.space == "face":
+        subject = WholeFaceSubject(at_net, landmarks, size)
+    else:
+        subject = OriginalSubject(basis) if original else Subject.from_crop(basis, landmarks, size)
     return Face(photo, transform, crop_face(photo, transform, size), landmarks, subject)
 
 
 def speak(
-    at_net: nn.Module, vg_net: nn.Module, face: Face, sound: Iterator[np.ndarray], chunk: int = CHUNK
+    at_net: nn.Module, vg_net: nn.Module, face: Face, windows: Iterator[np.ndarray], chunk: int = CHUNK
 ) -> Iterator[Moment]:
-    """The frames, one by one, while the blocks (n,) of 16 kHz sound come in"""
+    """The frames, one by one, while the windows (k, ...) of the sound come in"""
     image = to_network(face.crop).to(next(vg_net.parameters()).device)
-    windows = rechunk(audio_windows(sound), chunk)
-    landmarks = landmark_stream(at_net, face.subject, windows)
+    landmarks = landmark_stream(at_net, face.subject, rechunk(windows, chunk))
     for piece, output in frame_stream(vg_net, image, face.subject.example_landmarks, landmarks):
         frames, motion = to_uint8(output.frames[0]), to_uint8(output.motion[0])
         attention = to_uint8(output.attention[0], low=0)

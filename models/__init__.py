@@ -2,8 +2,9 @@
 
 from models.atnet import ATNet, ATNetSingle
 from models.discriminator import Discriminator
+from models.nrnet import NRNet, NROutput
 from models.vgnet import VGNet, VGOutput
 
-NETWORKS = {network.__name__: network for network in (ATNet, ATNetSingle, VGNet, Discriminator)}
+NETWORKS = {network.__name__: network for network in (ATNet, ATNetSingle, NRNet, VGNet, Discriminator)}
 
-__all__ = ["NETWORKS", "ATNet", "ATNetSingle", "Discriminator", "VGNet", "VGOutput"]
+__all__ = ["NETWORKS", "ATNet", "ATNetSingle", "Discriminator", "NRNet", "NROutput", "VGNet", "VGOutput"]

@@ -28,19 +28,19 @@ def audio_encoder(channels: Sequence[int], norm: bool) -> nn.Sequential:
 
 
 class LandmarkCoefficients(nn.Module):
-    """What both AT-nets share: the PCA basis that gives their coefficients a meaning travels in their weights."""
+    """What all speech networks share: the PCA basis that gives coefficients a meaning travels in their weights."""
 
-    def __init__(self, components: int, space: str) -> None:
+    def __init__(self, components: int, space: str, size: int = 136) -> None:
         super().__init__()
-        if space not in ("motion", "original"):
-            raise ValueError(f"space must be 'motion' or 'original', not {space!r}")
-        self.register_buffer("landmark_mean", torch.zeros(136))
-        self.register_buffer("landmark_components", torch.eye(136, components))
+        if space not in ("motion", "original", "face"):
+            raise ValueError(f"space must be 'motion', 'original' or 'face', not {space!r}")
+        self.register_buffer("landmark_mean", torch.zeros(size))
+        self.register_buffer("landmark_components", torch.eye(size, components))
         self.register_buffer("landmark_eigenvalues", torch.ones(components))
         self.register_buffer("landmark_rest_opening", torch.zeros(()))
 
     def set_basis(self, mean, components, eigenvalues, rest_opening: float = 0.0) -> None:
-        """mean (136,), components (136, K), eigenvalues (K,): arrays or tensors, copied into the buffers"""
+        """mean (D,), components (D, K), eigenvalues (K,): arrays or tensors, copied into the buffers"""
         self.landmark_mean.copy_(torch.as_tensor(mean))
         self.landmark_components.copy_(torch.as_tensor(components))
         self.landmark_eigenvalues.copy_(torch.as_tensor(eigenvalues))

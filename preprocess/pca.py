@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,14 @@ from data.store import ClipStore
 from utils.errors import UserError, run
 from utils.files import replacing
 from utils.images import draw_landmarks, grid, write_image
-from utils.landmarks import LandmarkBasis, default_basis_path, denormalise, mouth_opening
+from utils.landmarks import (
+    LandmarkBasis,
+    default_basis_path,
+    denormalise,
+    mouth_opening,
+    opening_signs,
+    principal_components,
+)
 
 DEVIATIONS = (-2, -1, 0, 1, 2)  # columns of the picture
 TILE = 192  # pixels
@@ -50,32 +57,23 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
 def fit(
     store: ClipStore, ids: Sequence[str], components: int
 ) -> tuple[LandmarkBasis, np.ndarray, np.ndarray]:
-    """The clips' motion -> basis, explained variance (K,) as shares of the whole, the mean rest shape (136,)
+    """The clips' motion -> basis, explained variance (K,) as shares of the whole, the mean rest shape (136,)"""
+    rests = []
 
-    The eigenvectors are of the covariance over all frames, which is summed up clip by clip.
-    """
-    count, total, products, rests = 0, np.zeros(136), np.zeros((136, 136)), []
-    for id in tqdm(ids, "motion", unit="clip"):
-        moved, rest = clip_motion(store[id], store.size)
-        moved = moved.astype(np.float64)
-        count, total, products = count + len(moved), total + moved.sum(0), products + moved.T @ moved
-        rests.append(rest)
-    if count <= components:
-        raise UserError(f"{store.path}: {count} frames are too few for {components} components")
-    mean, rest = total / count, np.mean(rests, axis=0)
-    variances, vectors = np.linalg.eigh(products / count - np.outer(mean, mean))
-    variances, vectors = np.maximum(variances[::-1], 0), vectors[:, ::-1]
-    kept = vectors[:, :components] * _signs(vectors[:, :components])
+    def motions() -> Iterator[np.ndarray]:
+        for id in tqdm(ids, "motion", unit="clip"):
+            moved, rest = clip_motion(store[id], store.size)
+            rests.append(rest)
+            yield moved
+
+    try:
+        mean, kept, variances = principal_components(motions(), components)
+    except UserError as error:
+        raise UserError(f"{store.path}: {error}") from None
     opening = float(np.median([mouth_opening(rest.reshape(68, 2)) for rest in rests]))
-    arrays = (array.astype(np.float32) for array in (mean, kept, variances[:components]))
-    return LandmarkBasis(*arrays, "motion", opening), variances[:components] / variances.sum(), rest
-
-
-def _signs(vectors: np.ndarray) -> np.ndarray:
-    """vectors (136, K) -> (K,): +1 or -1, so that each opens the mouth in its positive direction (a sign is free)"""
-    inner = vectors.T.reshape(-1, 68, 2)[..., 1]
-    opening = inner[:, [65, 66, 67]].sum(1) - inner[:, [61, 62, 63]].sum(1)
-    return np.where(opening < 0, -1.0, 1.0)
+    arrays = (mean, kept * opening_signs(kept), variances[:components])
+    basis = LandmarkBasis(*(array.astype(np.float32) for array in arrays), "motion", opening)
+    return basis, variances[:components] / variances.sum(), np.mean(rests, axis=0)
 
 
 def draw(basis: LandmarkBasis, shares: np.ndarray, rest: np.ndarray) -> np.ndarray:

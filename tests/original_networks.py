@@ -7,6 +7,8 @@ with `load_state_dict`. Only tests and benchmark.py use this module; the network
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -233,3 +235,42 @@ class GL_Discriminator(nn.Module):  # noqa: N801
 
 
 ORIGINAL_NETWORKS = {network.__name__: network for network in (AT_net, AT_single, VG_net, GL_Discriminator)}
+
+
+class SPCH2FLM(nn.Module):
+    """The noise-resilient release's network: one window of raw speech to coefficients. Without dropout, as it ran."""
+
+    def __init__(self, filters: int = 64, width: int = 21) -> None:
+        super().__init__()
+        sizes = [1, filters, 2 * filters, 4 * filters, 8 * filters]
+        self.conv1, self.conv2, self.conv3, self.conv4 = (
+            nn.Conv1d(a, b, width, stride=2) for a, b in pairwise(sizes)
+        )
+        length = 2240
+        for _ in range(4):
+            length = (length - width) // 2 + 1
+        self.fc1 = nn.Linear(8 * filters * length, 6)
+
+    def features(self, window: Tensor) -> Tensor:
+        """window (B, 1, 2240) -> (B, 62464) at 64 filters of 21"""
+        x = window
+        for layer in (self.conv1, self.conv2, self.conv3, self.conv4):
+            x = F.leaky_relu(layer(x), 0.3)
+        return x.reshape(len(window), -1)
+
+    def forward(self, window: Tensor) -> Tensor:
+        """window (B, 1, 2240) -> (B, 6)"""
+        return F.leaky_relu(self.fc1(self.features(window)), 0.3)
+
+
+class SPCH2FLMTC(SPCH2FLM):
+    """The same, conditioned on the coefficients of the frame before."""
+
+    def __init__(self, filters: int = 64, width: int = 21) -> None:
+        super().__init__(filters, width)
+        self.fc2 = nn.Linear(12, 6)
+
+    def forward(self, window: Tensor, condition: Tensor) -> Tensor:
+        """window (B, 1, 2240), condition (B, 6) -> (B, 6)"""
+        heard = F.leaky_relu(self.fc1(self.features(window)), 0.3)
+        return self.fc2(torch.cat([heard, condition], dim=1))

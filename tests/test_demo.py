@@ -14,14 +14,17 @@ from PIL import Image
 
 import convert
 import demo
-from models import ATNet, ATNetSingle, Discriminator, VGNet
+from models import ATNet, ATNetSingle, Discriminator, NRNet, VGNet
 from tests.original_networks import ORIGINAL_NETWORKS
-from utils.checkpoint import save_model
+from utils.checkpoint import load_model, save_model
+from utils.decode import read_audio
 from utils.encode import VideoWriter
 from utils.errors import run
 from utils.faces import FaceDetector
 from utils.landmarks import mouth_opening
 from utils.original import CANONICAL_FACE
+from utils.speech import set_level
+from utils.speech_faces import hear
 
 data = pytest.importorskip("skimage.data")
 SMALL = dict(channels=(4, 4, 4, 4, 4), audio_features=(16, 8))
@@ -36,6 +39,18 @@ def at_net(kind=ATNet, space: str = "motion"):
     return network
 
 
+def nr_net(**options) -> NRNet:
+    torch.manual_seed(1)
+    network = NRNet(filters=2, **options)
+    size = 68 * network.config["dimensions"]
+    basis = np.linalg.qr(np.random.default_rng(0).normal(size=(size, 6)))[0]
+    still = np.zeros((68, network.config["dimensions"]))
+    if network.config["space"] == "face":
+        still[:, :2] = CANONICAL_FACE.reshape(68, 2) / 5
+    network.set_basis(still.reshape(-1), 0.1 * basis, np.ones(6), 0.03)
+    return network
+
+
 @pytest.fixture(scope="module")
 def files(tmp_path_factory) -> Path:
     """Small networks with random weights, a photo of a face, and half a second of sound"""
@@ -44,6 +59,9 @@ def files(tmp_path_factory) -> Path:
     save_model(folder / "at.safetensors", at_net())
     save_model(folder / "single.safetensors", at_net(ATNetSingle))
     save_model(folder / "original.safetensors", at_net(space="original"))
+    save_model(folder / "nr.safetensors", nr_net())
+    save_model(folder / "nr_tc.safetensors", nr_net(temporal=True))
+    save_model(folder / "nr_3d.safetensors", nr_net(space="face", dimensions=3, level="peak"))
     no_basis = at_net(space="original")
     no_basis.set_basis(np.zeros(136), np.zeros((136, 6)), np.ones(6))
     save_model(folder / "no_basis.safetensors", no_basis)
@@ -147,6 +165,21 @@ def test_other_at_nets(files, tmp_path, kind):
     assert np.load(tmp_path / "a_landmarks.npy").shape == (13, 68, 2)
 
 
+@pytest.mark.parametrize("kind", ["nr", "nr_tc", "nr_3d"])
+def test_the_noise_resilient_networks_drive_the_same_face(kind, files, tmp_path):
+    write_wave(tmp_path / "in.wav", 16001)
+    options = dict(i=tmp_path / "in.wav", at_model=files / f"{kind}.safetensors")
+    assert run_demo(files, tmp_path, "-save_landmarks", **options) == 0
+    assert lengths(tmp_path / "a.mp4") == (26, pytest.approx(1, abs=0.04))
+    whole = np.load(tmp_path / "a_landmarks.npy")
+    network = load_model(files / f"{kind}.safetensors")
+    sound = set_level(read_audio(tmp_path / "in.wav", 8000), network.config["level"])
+    face = demo.find_subject(data.astronaut()[:300, 100:400], "", network, 128)
+    expected = face.subject.pixels(face.subject.landmarks(hear(network, sound, 26)), 128)
+    assert whole.std(0).max() > 1e-4
+    np.testing.assert_allclose(whole, expected, atol=2e-3)  # in stretches as the whole at once
+
+
 def test_silence_gives_a_proper_video(files, tmp_path):
     write_wave(tmp_path / "silence.wav", 32000, level=0)
     assert run_demo(files, tmp_path, "-save_landmarks", i=tmp_path / "silence.wav") == 0
@@ -154,14 +187,14 @@ def test_silence_gives_a_proper_video(files, tmp_path):
     assert np.isfinite(np.load(tmp_path / "a_landmarks.npy")).all()
 
 
-def peak_memory(files: Path, folder: Path, seconds: int) -> int:
+def peak_memory(files: Path, folder: Path, seconds: int, at_model: str) -> int:
     """The largest resident size of a demo in a process of its own"""
     write_wave(folder / "in.wav", 16000 * seconds)
     script = (
         "import demo, resource, sys; demo.main(demo.parse_args(sys.argv[1:])); "
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     )
-    flags = f"-p {files}/face.png -i {folder}/in.wav -sample_dir {folder} -at_model {files}/at.safetensors "
+    flags = f"-p {files}/face.png -i {folder}/in.wav -sample_dir {folder} -at_model {files}/{at_model} "
     flags += f"-vg_model {files}/vg.safetensors -cuda false"
     # A shell between: Linux counts the size of the process that starts another one as the other one's own.
     command = f"{sys.executable} -c '{script}' {flags} && true"
@@ -169,8 +202,10 @@ def peak_memory(files: Path, folder: Path, seconds: int) -> int:
     return int(done.stdout.split()[-1])
 
 
-def test_memory_does_not_grow_with_length(files, tmp_path):
-    assert peak_memory(files, tmp_path, 24) < 1.1 * peak_memory(files, tmp_path, 4)
+@pytest.mark.parametrize("at_model", ["at.safetensors", "nr_tc.safetensors"])
+def test_memory_does_not_grow_with_length(at_model, files, tmp_path):
+    longer, short = (peak_memory(files, tmp_path, seconds, at_model) for seconds in (24, 4))
+    assert longer < 1.1 * short
     assert lengths(tmp_path / "demo.mp4")[0] == 100
 
 

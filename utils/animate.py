@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from utils.audio import AudioWindows
 from utils.landmarks import LandmarkBasis, denormalise, normalise
+from utils.speech import SpeechWindows
 
 
 @dataclass
@@ -47,9 +48,14 @@ class Subject:
         return denormalise(landmarks, size)
 
 
-def audio_windows(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """blocks (n,) of 16 kHz sound -> windows (k, 28, 12), one for each video frame, ceil(samples / 640) in all"""
-    stream = AudioWindows()
+def audio_windows(
+    blocks: Iterable[np.ndarray], stream: AudioWindows | SpeechWindows | None = None
+) -> Iterator[np.ndarray]:
+    """blocks (n,) of 16 kHz sound -> windows (k, 28, 12), one for each video frame, ceil(samples / 640) in all
+
+    stream: what makes the windows; with `SpeechWindows` they are (k, 2240) out of blocks of 8 kHz.
+    """
+    stream = stream or AudioWindows()
     for block in blocks:
         yield stream.push(block)
     yield stream.finish()
@@ -74,7 +80,7 @@ def rechunk(pieces: Iterable[np.ndarray], length: int) -> Iterator[np.ndarray]:
 def landmark_stream(
     at_net: nn.Module, subject: Subject, windows: Iterable[np.ndarray]
 ) -> Iterator[np.ndarray]:
-    """windows (k, 28, 12) -> landmarks (k, 136), piece by piece"""
+    """windows (k, 28, 12), or (k, 2240) for an NR-net -> landmarks (k, 136), piece by piece"""
     device = at_net.landmark_mean.device
     example = torch.from_numpy(subject.example).to(device).unsqueeze(0)
     state = None

@@ -11,6 +11,9 @@ import numpy as np
 from utils.audio import FPS, SAMPLE_RATE
 from utils.errors import UserError
 
+AUDIO_SUFFIXES = set(
+    ".wav .flac .ogg .oga .opus .mp3 .m4a .aac .aif .aiff .au .wma .sph .nist .mp4 .mkv .webm".split()
+)
 LONGEST_PAUSE = 5.0  # seconds between two frames of a video beyond which its timestamps are taken to be wrong
 
 
@@ -55,6 +58,19 @@ def stream_audio(
     """
     container = _open(path, "audio")
     return _blocks(path, _mono_pieces(path, container, sample_rate, start), block)
+
+
+def resample(audio: np.ndarray, before: int, after: int) -> np.ndarray:
+    """audio (N,) float at `before` Hz -> (M,) float32 at `after` Hz, by the filters that reading a file would use"""
+    from av import AudioFrame, AudioResampler
+
+    frame = AudioFrame.from_ndarray(
+        np.ascontiguousarray(audio[None], np.float32), format="fltp", layout="mono"
+    )
+    frame.sample_rate = before
+    resampler = AudioResampler(format="fltp", rate=after)
+    pieces = [piece.to_ndarray()[0] for part in (frame, None) for piece in resampler.resample(part)]
+    return np.concatenate([np.zeros(0, np.float32), *pieces])
 
 
 def _open(path: Path, kind: str | None = None):

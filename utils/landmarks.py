@@ -10,6 +10,7 @@ numbers, roughly within [-1, 1] (the scale of the original's landmarks after its
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from zipfile import BadZipFile
@@ -170,13 +171,38 @@ def motion(normalised: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return steady - rest, rest
 
 
+def principal_components(pieces: Iterable[np.ndarray], count: int) -> tuple[np.ndarray, ...]:
+    """pieces (n, D) -> mean (D,), components (D, count), variances (D,) of all components, largest first
+
+    The eigenvectors of the covariance over all rows, which is summed up piece by piece. Raises UserError where there
+    are no more rows than components.
+    """
+    rows, total, products = 0, 0.0, 0.0
+    for piece in pieces:
+        piece = np.asarray(piece, np.float64)
+        rows, total, products = rows + len(piece), total + piece.sum(0), products + piece.T @ piece
+    if rows <= count:
+        raise UserError(f"{rows} frames are too few for {count} components")
+    mean = total / rows
+    variances, vectors = np.linalg.eigh(products / rows - np.outer(mean, mean))
+    return mean, vectors[:, ::-1][:, :count], np.maximum(variances[::-1], 0)
+
+
+def opening_signs(vectors: np.ndarray, dimensions: int = 2) -> np.ndarray:
+    """vectors (68 dimensions, K) -> (K,): +1 or -1, so that each opens the mouth (a component's sign is free)"""
+    height = vectors.T.reshape(-1, 68, dimensions)[..., 1]
+    opening = height[:, LOWER_INNER_LIP].sum(1) - height[:, UPPER_INNER_LIP].sum(1)
+    return np.where(opening < 0, -1.0, 1.0)
+
+
 @dataclass
 class LandmarkBasis:
     """A PCA basis of landmarks (Section 3.1): x = mean + components c.
 
-    mean (136,), components (136, K) with orthonormal columns, eigenvalues (K,): variances of the coefficients.
-    space: "motion" where x is motion relative to the speaker's rest shape (this repository's own networks), "original"
-    where x is a whole face in the original release's units. rest_opening: the inner-lip distance at rest, normalised.
+    mean (D,), components (D, K) with orthonormal columns, eigenvalues (K,): variances of the coefficients; D is 136, or
+    204 for landmarks in three dimensions. space: "motion" where x is motion relative to the speaker's rest shape (this
+    repository's own networks), "original" where x is a whole face in the original release's units, "face" a whole face
+    of any scale. rest_opening: the inner-lip distance at rest, normalised.
     """
 
     mean: np.ndarray
@@ -187,7 +213,7 @@ class LandmarkBasis:
 
     @classmethod
     def of(cls, network) -> LandmarkBasis:
-        """The basis that an AT-net carries in its buffers."""
+        """The basis that a speech network carries in its buffers."""
         mean, components, eigenvalues, rest_opening = (
             getattr(network, f"landmark_{name}").detach().cpu().numpy()
             for name in ("mean", "components", "eigenvalues", "rest_opening")
@@ -211,11 +237,11 @@ class LandmarkBasis:
         np.savez(path, **dataclasses.asdict(self), **notes)
 
     def project(self, landmarks: np.ndarray) -> np.ndarray:
-        """landmarks (..., 136) -> coefficients (..., K)"""
+        """landmarks (..., D) -> coefficients (..., K)"""
         return ((landmarks - self.mean) @ self.components).astype(np.float32)
 
     def reconstruct(self, coefficients: np.ndarray) -> np.ndarray:
-        """coefficients (..., K) -> landmarks (..., 136)"""
+        """coefficients (..., K) -> landmarks (..., D)"""
         return (coefficients @ self.components.T + self.mean).astype(np.float32)
 
     def opening_direction(self) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The original release's tensors by our names: which of its four networks, which tensor is which, which widths."""
+"""The original releases' tensors by our names: which of their networks, which tensor is which, which widths."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ class Original(NamedTuple):
 AUDIO = {"audio_eocder.": "audio_encoder."} | {
     f"audio_eocder_fc.{n}.": f"audio_features.{n}." for n in (0, 2)
 }
+SPEECH = {f"{layer}.": f"{layer}." for layer in ("conv1", "conv2", "conv3", "conv4", "fc1")}
 ORIGINALS = {
+    "SPCH2FLM": Original("NRNet", SPEECH),
+    "SPCH2FLMTC": Original("NRNet", SPEECH | {"fc2.": "fc2."}),
     "AT_net": Original(
         "ATNet", AUDIO | {"lmark_encoder.": "example_encoder.", "lstm.": "lstm.", "lstm_fc.0.": "head."}
     ),
@@ -79,6 +82,8 @@ def recognise(tensors: Tensors, path: Path) -> str:
         return "GL_Discriminator"
     if "audio_eocder.0.0.weight" in tensors:
         return "AT_net" if "lstm.weight_ih_l0" in tensors else "AT_single"
+    if "conv4.weight" in tensors and "fc1.weight" in tensors:
+        return "SPCH2FLMTC" if "fc2.weight" in tensors else "SPCH2FLM"
     names = ", ".join(list(tensors)[:3])
     raise UserError(f"{path}: none of the original's {', '.join(ORIGINALS)} (its tensors: {names} ...)")
 
@@ -110,14 +115,13 @@ def generator_names(tensors: Tensors) -> dict[str, str]:
 def infer_config(network: str, tensors: Tensors, path: Path) -> dict:
     """The widths that give tensors of these shapes. Raises UserError."""
     try:
-        return {"VGNet": vgnet_config, "Discriminator": discriminator_config}.get(network, atnet_config)(
-            tensors
-        )
+        readers = dict(VGNet=vgnet_config, Discriminator=discriminator_config, NRNet=nrnet_config)
+        return readers.get(network, atnet_config)(tensors)
     except KeyError as error:
         raise UserError(
             f"{path}: incomplete, {error.args[0]} is missing; get the whole file again"
         ) from error
-    except (IndexError, ZeroDivisionError) as error:
+    except (IndexError, ValueError, ZeroDivisionError) as error:
         raise UserError(f"{path}: tensors of impossible shapes; get the file again") from error
 
 
@@ -136,6 +140,13 @@ def atnet_config(tensors: Tensors) -> dict:
         return config
     example_features = outputs(tensors, "example_encoder.0", "example_encoder.2")
     return config | dict(example_features=example_features) | lstm_config(tensors)
+
+
+def nrnet_config(tensors: Tensors) -> dict:
+    """Without dropout: it was never active where the release's weights were trained (PyTorch 0.4)."""
+    filters, _, width = tensors["conv1.weight"].shape
+    facts = dict(components=tensors["fc1.weight"].shape[0], filters=filters, width=width)
+    return facts | dict(temporal="fc2.weight" in tensors, dropout=0.0, space="face", level="peak")
 
 
 def lstm_config(tensors: Tensors) -> dict:

@@ -26,7 +26,6 @@ STATE_FORMAT = "talking-face training state"
 
 def add_training_flags(parser: ArgumentParser, steps: int, batch_size: int, frames: int, lr: float) -> None:
     """Flags that atnet.py and vgnet.py share; the numbers are the script's defaults."""
-    number = partial(add_number, parser)
     add_device_flags(parser)
     add_flag(
         parser, "dataset", choices=("grid", "lrw"), default="grid", help="whose splits to use (default grid)"
@@ -36,10 +35,19 @@ def add_training_flags(parser: ArgumentParser, steps: int, batch_size: int, fram
     )
     add_flag(parser, "splits", type=Path, help="folder with train.txt and val.txt, one clip id a line")
     add_flag(parser, "load_model", type=Path, help="weights to start from, instead of random ones")
+    add_loop_flags(parser, steps, batch_size, frames, lr, paper="frames 16, rate 2e-4")
+    add_switch(parser, "augment", True, "change voices, faces and light (default true)")
+
+
+def add_loop_flags(
+    parser: ArgumentParser, steps: int, batch_size: int, frames: int, lr: float, paper: str
+) -> None:
+    """Flags of every training loop; paper: what the paper set, for the help"""
+    number = partial(add_number, parser)
     number("steps", steps, "training steps in all")
     number("batch_size", batch_size, "clips a step and process")
-    number("frames", frames, "frames a clip; the paper's: 16")
-    number("lr", lr, "Adam's learning rate; the paper's: 2e-4")
+    number("frames", frames, f"frames a clip; the paper: {paper}")
+    number("lr", lr, f"Adam's learning rate; the paper: {paper}")
     number("beta1", 0.5, "Adam's first beta, the paper's")
     number("beta2", 0.999, "Adam's second beta, the paper's")
     number("cooldown", 0, "last steps, over which the rate falls to zero")
@@ -56,7 +64,6 @@ def add_training_flags(parser: ArgumentParser, steps: int, batch_size: int, fram
         default="auto",
         help="auto: bf16 where it is fast",
     )
-    add_switch(parser, "augment", True, "change voices, faces and light (default true)")
     add_switch(parser, "compile", False, "torch.compile the networks (default false)")
 
 
@@ -65,6 +72,7 @@ def check_training(args: Namespace) -> None:
     least = dict(
         steps=1, batch_size=1, frames=2, save_every=1, num_thread=0, seed=0, lr=0, cooldown=0, clip=0
     )
+    least |= dict(filters=1, components=1, feature_weight=0, scheduled_sampling=0, patience=0)
     least |= dict(width=2, blocks=0, hidden=1, layers=1, dropout=0, ema=0, beta1=0, beta2=0)
     least |= dict(discriminator_width=1, adversarial_start=0, beta=0, speaker_power=0)
     least |= {name: 0 for name in vars(args) if name.endswith("_weight")}
@@ -94,7 +102,8 @@ def start_from(model: nn.Module, path: Path | None) -> None:
 
 def run_settings(model: nn.Module, args: Namespace, processes: int) -> dict:
     """What must stay the same for a run to go on where it stopped."""
-    settings = {name: getattr(args, name) for name in ("dataset", "seed", "batch_size", "frames", "augment")}
+    names = ("dataset", "seed", "batch_size", "frames", "augment")
+    settings = {name: getattr(args, name) for name in names if name in args}
     return dict(config=model.config, processes=processes, ema=bool(args.ema)) | settings
 
 
@@ -151,14 +160,23 @@ class MovingAverage:
 
 def export(model: nn.Module, average: MovingAverage | None, args: Namespace, step: int) -> nn.Module:
     """Writes the weights, or their moving average, for testing and the demo; -> that network, in eval mode."""
-    exported = copy.deepcopy(model)
+    exported = averaged(model, average)
+    save_model(args.model_dir / f"{args.model_name}.safetensors", exported, export_notes(args, step))
+    return exported
+
+
+def averaged(model: nn.Module, average: MovingAverage | None) -> nn.Module:
+    """A copy in eval mode, with the moving average of the weights where there is one"""
+    copied = copy.deepcopy(model)
     if average:
-        exported.load_state_dict(average.weights)
-    settings = dict(
-        dataset=args.dataset, steps=step, frames=args.frames, batch_size=args.batch_size, seed=args.seed
-    )
-    save_model(args.model_dir / f"{args.model_name}.safetensors", exported, settings)
-    return exported.eval()
+        copied.load_state_dict(average.weights)
+    return copied.eval()
+
+
+def export_notes(args: Namespace, step: int) -> dict:
+    """What weights say of the run that made them"""
+    names = ("dataset", "frames", "batch_size", "seed", "noise", "snr")
+    return dict(steps=step) | {name: getattr(args, name) for name in names if name in args}
 
 
 def seed_step(seed: int, step: int) -> None:
@@ -250,3 +268,26 @@ class Stop:
 
     def requested(self) -> bool:
         return any_process(self.asked, self.device)
+
+
+class EarlyStopping:
+    """Remembers the best validation and how many have come since; a part of the training state."""
+
+    def __init__(self, patience: int) -> None:
+        self.patience, self.best, self.since = patience, float("inf"), 0
+
+    def improved(self, error: float) -> bool:
+        """Notes one validation -> whether it is the best so far; an error that is no number never is"""
+        better = error < self.best
+        self.best, self.since = (error, 0) if better else (self.best, self.since + 1)
+        return better
+
+    @property
+    def exhausted(self) -> bool:
+        return 0 < self.patience <= self.since
+
+    def state_dict(self) -> dict[str, float]:
+        return dict(best=self.best, since=self.since)
+
+    def load_state_dict(self, state: dict[str, float]) -> None:
+        self.best, self.since = state["best"], state["since"]

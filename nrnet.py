@@ -1,0 +1,235 @@
+"""Train NR-net: raw speech to landmark coefficients that noise does not upset (Eskimez et al., TASLP 2020).
+
+    python nrnet.py -i TRAIN.h5 -o model/base                                  base
+    python nrnet.py -i TRAIN.h5 -n NOISE.h5 -o model/nr                        noise-resilient
+    python nrnet.py -i TRAIN.h5 --temporal_condition -o model/tc               sees its own previous frame
+    python nrnet.py -i TRAIN.h5 -n NOISE.h5 --temporal_condition -o model/nr_tc   both
+    torchrun --nproc_per_node 8 nrnet.py ...                                   more processes, also over machines
+
+TRAIN.h5 comes from `python -m preprocess.nrnet`, NOISE.h5 from `python -m preprocess.noise`; files made for the
+original will do (data/waveforms.py has the layout). -m starts from weights, a temporal network also from a base one's.
+To resume, run the same command again. Writes OUT/nrnet.safetensors (the best validation's weights, for nrnet_test.py
+and demo.py), OUT/nrnet_state.pt and OUT/params.json.
+"""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from data.loader import step_loader
+from data.waveforms import Mixing, SpeechFile, WaveformSamples, read_noises
+from models import NRNet
+from utils.checkpoint import load_model
+from utils.cli import add_device_flags, add_flag, add_switch, parser
+from utils.distributed import any_process, is_main, launch, parallel, world_size
+from utils.errors import UserError, run
+from utils.losses import noise_resilient_loss
+from utils.noise import mix
+from utils.progress import Log, Progress, mean_values
+from utils.report import write_json
+from utils.speech import set_level, speech_context
+from utils.training import (
+    EarlyStopping,
+    MovingAverage,
+    Stop,
+    TrainingState,
+    add_loop_flags,
+    autocast,
+    averaged,
+    check_training,
+    export,
+    run_settings,
+    seed_step,
+    start_from,
+    update,
+)
+
+CLIPS = 50  # of the validation, at most
+
+
+def parse_args(argv: list[str] | None = None) -> Namespace:
+    flags = parser(__doc__)
+    flags.add_argument("-i", "--in-file", type=Path, required=True, metavar="TRAIN.h5", help="training file")
+    flags.add_argument("-n", "--in-noise", type=Path, metavar="NOISE.h5", help="train noise-resilient")
+    flags.add_argument(
+        "-m", "--model", type=Path, help="weights to start from, or the folder of nrnet.safetensors"
+    )
+    flags.add_argument(
+        "-o", "--out-fold", type=Path, default=Path("model/nrnet"), help="folder of the weights"
+    )
+    add_switch(flags, "temporal_condition", False, "each frame also sees the coefficients of the one before")
+    add_device_flags(flags)
+    add_loop_flags(
+        flags, steps=20000, batch_size=16, frames=8, lr=1e-4, paper="128 windows a step, rate 1e-4"
+    )
+    for name, default, help in (
+        ("filters", 64, "of the first convolution, doubled by each of the others; the paper's: 64"),
+        ("width", 21, "of the convolutions' kernels; the paper's: 21"),
+        ("dropout", 0.2, "behind each convolution; the original's had no effect"),
+        ("components", 6, "of the PCA, where TRAIN.h5 holds landmarks"),
+        ("feature_weight", 1e-3, "of the features' squared difference, clean and noisy"),
+        ("snr_low", 6.0, "dB, the loudest noise"),
+        ("snr_high", 30.0, "dB, the softest noise"),
+        ("scheduled_sampling", 0.0, "share of frames, in the end, that see the network's own frame before"),
+        ("patience", 20, "validations without gain before it stops, 0 for all steps"),
+    ):
+        add_flag(flags, name, type=type(default), default=default, help=f"{help} (default {default})")
+    add_switch(flags, "legacy_snr", False, "0 to 8 dB over each stretch, which the original drew by mistake")
+    add_switch(flags, "whiten", False, "divide each coefficient's error by its deviation (the paper: no)")
+    args = flags.parse_args(argv)
+    args.model_dir = args.sample_dir = args.out_fold
+    args.model_name, args.noise = "nrnet", args.in_noise is not None
+    drawn = "0 to 8 dB by stretch" if args.legacy_snr else f"{args.snr_low:g} to {args.snr_high:g} dB"
+    args.snr = drawn if args.noise else "no noise"
+    return args
+
+
+def build(args: Namespace, file: SpeechFile) -> NRNet:
+    """The network that the flags describe, with the file's basis in its buffers, where it has one."""
+    torch.manual_seed(args.seed)
+    space, dimensions = (file.basis.space, len(file.basis.mean) // 68) if file.basis else ("face", 2)
+    try:
+        model = NRNet(
+            components=file.components,
+            filters=args.filters,
+            width=args.width,
+            temporal=args.temporal_condition,
+            dropout=args.dropout,
+            dimensions=dimensions,
+            space=space,
+        )
+    except (ValueError, RuntimeError):
+        raise UserError(f"-width {args.width}: four such convolutions need 1 to 141 samples") from None
+    if file.basis:
+        model.set_basis(
+            file.basis.mean, file.basis.components, file.basis.eigenvalues, file.basis.rest_opening
+        )
+    else:
+        model.landmark_components.zero_()
+        print(f"note: {args.in_file} has no landmark basis, so its faces cannot be drawn", file=sys.stderr)
+    return model
+
+
+def read_mixing(args: Namespace) -> Mixing | None:
+    """What noise does to the speech. Raises UserError where the file has none that training may hear."""
+    if not args.in_noise:
+        return None
+    if not args.snr_low <= args.snr_high:
+        raise UserError(f"-snr_low {args.snr_low}: is above -snr_high {args.snr_high}")
+    heard = [noise.samples for noise in read_noises(args.in_noise).values() if noise.seen]
+    if not heard:
+        raise UserError(f"{args.in_noise}: all its recordings are kept for tests; give some for training")
+    return Mixing(heard, args.snr_low, args.snr_high, args.legacy_snr)
+
+
+def warm_start(model: NRNet, path: Path | None) -> None:
+    """Weights of the file, or of nrnet.safetensors in the folder; a temporal network may start from a base one."""
+    path = path / "nrnet.safetensors" if path and path.is_dir() else path
+    base = load_model(path, expect=NRNet) if path else None
+    if model.temporal and base and base.config | dict(temporal=True) == model.config != base.config:
+        model.start_from_base(base)
+    else:
+        start_from(model, path)
+
+
+@torch.no_grad()
+def validate(model: NRNet, file: SpeechFile, mixing: Mixing | None, device: torch.device) -> dict[str, float]:
+    """Over whole clips, each heard the same way every time: mean absolute error of the coefficients"""
+    rows = []
+    for number, id in enumerate(file.splits["val"][:CLIPS]):
+        speech, true = file.clip(id)
+        speech, random = set_level(speech, model.config["level"]), np.random.default_rng(number)
+        heard = dict(clean=speech)
+        if mixing:
+            noise = mixing.noises[random.integers(len(mixing.noises))]
+            heard["noisy"] = mix(speech, noise, random.uniform(mixing.low, mixing.high), random)
+        batch = np.stack([speech_context(one, len(true)) for one in heard.values()])
+        made = model(torch.from_numpy(batch).to(device)).coefficients.float().cpu().numpy()
+        rows.append({name: np.abs(one - true).mean() for name, one in zip(heard, made, strict=True)})
+    return mean_values(rows)
+
+
+def hear(network: nn.Module, batch: dict[str, Tensor], args: Namespace, step: int) -> tuple[Tensor, Tensor]:
+    """The network's output for the clean speech and, where there is noise, the noisy speech behind it"""
+    speech = torch.cat([batch[name] for name in ("clean", "noisy") if name in batch])
+    if not args.temporal_condition:
+        return network(speech)
+    previous = batch["previous"].repeat(len(speech) // len(batch["clean"]), 1, 1)
+    share = args.scheduled_sampling * min(1.0, 2 * step / args.steps)
+    own = torch.rand(previous.shape[:2], device=previous.device) < share if share else None
+    return network(speech, previous, own)
+
+
+def train(args: Namespace, device: torch.device) -> None:
+    """The loop: batch, loss, backward, step; now and then a log line, a validation, a checkpoint."""
+    check_training(args)
+    file, mixing = SpeechFile(args.in_file, args.components), read_mixing(args)
+    model = build(args, file).to(device)
+    warm_start(model, args.model)
+    optimiser = torch.optim.Adam(model.parameters(), lr=args.lr, betas=(args.beta1, args.beta2), fused=True)
+    average = MovingAverage(model, args.ema) if args.ema else None
+    patience = EarlyStopping(args.patience)
+    state = TrainingState(
+        args.out_fold / "nrnet_state.pt",
+        dict(model=model, optimiser=optimiser, patience=patience),
+        run_settings(model, args, world_size()) | dict(noise=args.noise, snr=args.snr),
+        average,
+    )
+    first = state.load(device)
+    level = model.config["level"]
+    samples = WaveformSamples(file, level, args.frames, args.seed, args.speaker_power, mixing)
+    network = parallel(torch.compile(model) if args.compile else model, device)
+    scale = model.landmark_eigenvalues.sqrt().clamp(min=1e-6) if args.whiten else 1.0
+    log = Log(args.out_fold / "logs" if is_main() else None)
+    if is_main():
+        write_json(args.out_fold / "params.json", {name: str(value) for name, value in vars(args).items()})
+    loader = step_loader(samples, first, args.steps, args.batch_size, args.num_thread)
+    model.train()
+    with Stop(device) as stop, Progress(args, first) as bar:
+        for step, batch in enumerate(loader, start=first):
+            if patience.exhausted:
+                break
+            batch = {name: tensor.to(device) for name, tensor in batch.items()}
+            seed_step(args.seed, step)
+            with autocast(args.precision, device):
+                made, features = hear(network, batch, args, step)
+            loss, parts = noise_resilient_loss(
+                made.float(), features.float(), batch["target"], args.feature_weight, scale
+            )
+            update(optimiser, loss, step, args)
+            if average:
+                average.update(model, step)
+            done, last = step + 1, step + 1 == args.steps or stop.requested()
+            bar.step(parts, batch["target"].shape[:2].numel() * world_size(), log, done)
+            if not (last or done % args.save_every == 0):
+                continue
+            if is_main():
+                judge(model, average, args, file, mixing, patience, bar, log, done)
+                state.save(done)
+            if last or any_process(patience.exhausted, device):
+                break
+    log.close()
+    if stop.asked:
+        raise KeyboardInterrupt(f"saved at step {done}; run the same command again to go on")
+
+
+def judge(
+    model, average, args: Namespace, file, mixing, patience: EarlyStopping, bar, log, done: int
+) -> None:
+    """Validates, and writes the weights where they are the best so far; all weights where nothing validates"""
+    current = averaged(model, average)
+    errors = validate(current, file, mixing, next(model.parameters()).device)
+    if errors:
+        log.scalars("validation", bar.note(errors), done)
+    if not errors or patience.improved(sum(errors.values())):
+        export(model, average, args, done)
+
+
+if __name__ == "__main__":
+    sys.exit(run(lambda args: launch(train, args), parse_args))

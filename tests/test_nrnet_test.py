@@ -1,0 +1,280 @@
+"""nrnet_test.py: videos and arrays of a folder of speech, the table in noise, mistakes; charts and painted faces."""
+
+import csv
+import wave
+from pathlib import Path
+
+import av
+import h5py
+import numpy as np
+import pytest
+import torch
+
+import nrnet_test
+from models import ATNetSingle, NRNet
+from tests.synthetic import make_basis, make_store, talking_landmarks
+from utils.checkpoint import save_model
+from utils.curves import Panel, draw_figure, nice_ticks, number
+from utils.errors import run
+from utils.landmarks import TEMPLATE, TEMPLATE_SIZE
+from utils.noise_table import CLEAN, SPEECH_ALONE, STATIC, NoiseTable, figures, noisy_versions
+from utils.painted_face import curve, paint, place, wireframe
+
+
+def save_network(path: Path, seed: int = 0, **options) -> Path:
+    torch.manual_seed(seed)
+    network, basis = NRNet(filters=2, **options), make_basis()
+    network.set_basis(basis.mean, basis.components, basis.eigenvalues, basis.rest_opening)
+    save_model(path, network, dict(noise=seed > 0))
+    return path
+
+
+def write_wav(path: Path, seconds: float) -> None:
+    samples = 8000 * np.random.default_rng(0).normal(size=round(16000 * seconds)).clip(-2, 2)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, 16000, 0, "NONE", ""))
+        file.writeframes(samples.astype("<i2").tobytes())
+
+
+def write_sphere(path: Path, seconds: float) -> None:
+    """As TIMIT has them: NIST SPHERE by the name of .WAV"""
+    count = round(16000 * seconds)
+    fields = ["NIST_1A", "   1024", "sample_rate -i 16000", f"sample_count -i {count}", "channel_count -i 1"]
+    fields += [
+        "sample_n_bytes -i 2",
+        "sample_byte_format -s2 01",
+        "sample_sig_bits -i 16",
+        "sample_coding -s3 pcm",
+    ]
+    samples = 8000 * np.sin(np.arange(count) * 0.1)
+    path.write_bytes(
+        "\n".join([*fields, "end_head", ""]).encode().ljust(1024) + samples.astype("<i2").tobytes()
+    )
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory) -> Path:
+    """Networks, a folder of speech, a store and its noises"""
+    home = tmp_path_factory.mktemp("nrnet_test")
+    save_network(home / "base.safetensors")
+    save_network(home / "nr_tc.safetensors", 1, temporal=True)
+    save_model(home / "atnet.safetensors", ATNetSingle(channels=(2, 2, 4, 4, 4), audio_features=(8, 8)))
+    write_wav(home / "speech" / "one.wav", 0.5)
+    write_wav(home / "speech" / "deep er" / "two.wav", 0.3)
+    write_sphere(home / "speech" / "TIMIT.WAV", 0.4)
+    make_store(home / "store.h5", clips=4, frames=24, size=32)
+    with h5py.File(home / "noise.h5", "w") as file:
+        for number, (kind, side) in enumerate([("pink", "train"), ("pink", "test"), ("chords", "test")]):
+            file[f"{side}_{kind}"] = np.random.default_rng(number).normal(size=9000)
+            file[f"{side}_{kind}"].attrs.update(kind=kind, side=side)
+    return home
+
+
+def call(*arguments) -> int:
+    flags = [*(str(one) for one in arguments), "-cuda", "false"]
+    return run(nrnet_test.main, lambda: nrnet_test.parse_args(flags))
+
+
+def generate(home: Path, out: Path, *options, model: str = "base.safetensors") -> int:
+    return call("-i", home / "speech", "-m", home / model, "-o", out, *options)
+
+
+def streams(path: Path) -> tuple[int, float]:
+    """Frames, and seconds of sound"""
+    with av.open(str(path)) as container:
+        frames = sum(1 for _ in container.decode(video=0))
+    with av.open(str(path)) as container:
+        return frames, sum(frame.samples / frame.sample_rate for frame in container.decode(audio=0))
+
+
+@pytest.fixture(scope="module")
+def made(home, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("made")
+    (out / "mine.txt").write_text("kept")
+    assert generate(home, out, "-s") == 0
+    return out
+
+
+def test_every_file_gets_its_videos_and_array(made):
+    names = {path.relative_to(made).as_posix() for path in made.rglob("*") if path.is_file()}
+    stems = ("one", "TIMIT", "deep er/two")
+    ends = ("_painted.mp4", "_wireframe.mp4", ".npy")
+    assert names == {"mine.txt", *(stem + end for stem in stems for end in ends)}
+    for stem, frames in (("one", 13), ("TIMIT", 10), ("deep er/two", 8)):
+        landmarks = np.load(made / f"{stem}.npy")
+        assert (
+            landmarks.shape == (frames, 68, 2)
+            and landmarks.dtype == np.float32
+            and np.abs(landmarks).max() < 3
+        )
+        for name in ("painted", "wireframe"):
+            shown, heard = streams(made / f"{stem}_{name}.mp4")
+            assert shown == frames and heard == pytest.approx(frames / 25, abs=0.06)
+
+
+def test_saved_landmarks_are_drawn_again(home, made, tmp_path):
+    assert call("-i", home / "speech", "-l", made, "-o", tmp_path) == 0
+    for name in ("one_painted.mp4", "deep er/two_wireframe.mp4"):
+        assert picture(tmp_path / name, 5) == picture(made / name, 5)
+    assert call("-i", home / "speech", "-o", made, "-l") == 0
+
+
+def picture(path: Path, number: int) -> bytes:
+    with av.open(str(path)) as container:
+        return [frame.to_ndarray(format="rgb24").tobytes() for frame in container.decode(video=0)][number]
+
+
+def test_a_temporal_network_speaks_and_can_be_insisted_on(home, tmp_path, capsys):
+    assert generate(home, tmp_path, "--temporal_condition", model="nr_tc.safetensors") == 0
+    assert generate(home, tmp_path, "--temporal_condition") == 2
+    assert "is not conditioned" in capsys.readouterr().err
+
+
+def test_gains_exaggerate(home, tmp_path, made):
+    assert generate(home, tmp_path, "-s", "-tcboost", 2) == 0
+    still = nrnet_test.faces_of(
+        nrnet_test.load_model(home / "base.safetensors"), np.zeros((1, 6), np.float32)
+    )
+    np.testing.assert_allclose(
+        np.load(tmp_path / "one.npy") - still, 2 * (np.load(made / "one.npy") - still), atol=1e-4
+    )
+    assert generate(home, tmp_path, "-tcboost", 1, 2) == 2
+
+
+def test_files_of_one_name_keep_their_suffix(tmp_path):
+    for name in ("a.wav", "a.WAV", "b.wav"):
+        write_wav(tmp_path / name, 0.1)
+    assert {str(place) for place in nrnet_test.sound_files(tmp_path)} == {"a.wav", "a.WAV", "b"}
+
+
+def test_a_damaged_file_is_named_and_the_others_are_made(home, tmp_path, capsys):
+    write_wav(tmp_path / "in" / "good.wav", 0.2)
+    (tmp_path / "in" / "bad.wav").write_bytes(b"no sound")
+    assert call("-i", tmp_path / "in", "-m", home / "base.safetensors", "-o", tmp_path / "out") == 2
+    assert "bad.wav" in capsys.readouterr().err
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"good_painted.mp4", "good_wireframe.mp4"}
+
+
+def test_silence_is_spoken_too(home, tmp_path):
+    network = nrnet_test.load_model(home / "base.safetensors")
+    made = nrnet_test.speak(network, np.zeros(3200, np.float32), None)
+    assert made.shape == (10, 68, 2) and np.isfinite(made).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "give -i SPEECH_FOLDER"),
+        (["-i", "nowhere", "-m", "base.safetensors"], "nowhere: no such folder"),
+        (["-i", "splits", "-m", "base.safetensors"], "no sound file"),
+        (["-i", "speech"], "-m: give the weights"),
+        (["-i", "speech", "-m", "atnet.safetensors"], "holds the network ATNetSingle, but NRNet is needed"),
+        (["-i", "speech", "-l", "splits"], "no landmarks can be read"),
+        (["--evaluate", "store.h5", "-m", "base.safetensors"], "give -n NOISE.h5"),
+        (["--evaluate", "store.h5", "-m", "base.safetensors", "-n", "noise.h5", "-snr", "x"], "-snr x"),
+        (
+            ["--evaluate", "nowhere.h5", "-m", "base.safetensors", "-n", "noise.h5"],
+            "nowhere.h5: no such clip store",
+        ),
+    ],
+)
+def test_mistakes_are_one_line_and_exit_2(options, message, home, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(home)
+    assert call(*options, "-o", tmp_path / "out") == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert lines[-1].startswith("error: ") and message in lines[-1]
+
+
+def test_the_table_has_every_condition(home, tmp_path, capsys):
+    models = [home / "base.safetensors", home / "nr_tc.safetensors", home / "base.safetensors"]
+    options = ["-n", home / "noise.h5", "--splits", home / "splits", "--split", "train", "-snr=-10,10"]
+    assert call("--evaluate", home / "store.h5", "-m", *models, *options, "-o", tmp_path) == 0
+    rows = list(csv.DictReader((tmp_path / "noise.csv").open()))
+    names = {row["model"] for row in rows}
+    assert len(rows) == 3 * (1 + 2 * 2) + 1 and {"base", "NR+TC", STATIC} < names and len(names) == 4
+    assert {(row["noise"], row["heard_in_training"]) for row in rows} == {
+        ("none", ""), ("pink", "True"), ("chords", "False")}  # fmt: skip
+    same = [row for row in rows if row["model"].startswith("base")]
+    assert [list(row.values())[1:] for row in same[:5]] == [list(row.values())[1:] for row in same[5:]]
+    for name in ("noise.md", "noise.png"):
+        assert (tmp_path / name).stat().st_size > 500
+    assert "noise of unseen kinds (chords)" in capsys.readouterr().out
+
+
+def test_figures_are_nothing_for_the_truth_and_right_for_a_shift():
+    true, _ = talking_landmarks(20, 0)
+    same, shifted = figures(true, true), figures(true + [3, 4], true)
+    assert same.pop("opening_correlation") == pytest.approx(1) and not any(same.values())
+    assert shifted["lmd_mouth"] == shifted["rmse"] == pytest.approx(5, abs=1e-4)
+    assert shifted["opening_error"] < 1e-4 and shifted["velocity_error"] < 1e-4
+    wide = true.copy()
+    wide[:, 54, 0] += 2
+    assert figures(wide, true)["width_error"] == pytest.approx(2, abs=0.05)
+
+
+def test_all_models_hear_the_same_noise():
+    speech = np.random.default_rng(0).normal(size=9000).astype(np.float32)
+    noises = {"pink": [np.random.default_rng(1).normal(size=20000)]}
+    first, second = (noisy_versions(speech, noises, [0.0, 10.0], 3) for _ in range(2))
+    assert [*first] == [(SPEECH_ALONE, CLEAN), ("pink", 0.0), ("pink", 10.0)]
+    for key in first:
+        np.testing.assert_array_equal(first[key], second[key])
+    loud, soft = first["pink", 0.0] - speech, first["pink", 10.0] - speech
+    np.testing.assert_allclose(loud, soft * 10**0.5, atol=1e-5)
+
+
+def test_means_are_over_clips_and_kinds():
+    true, _ = talking_landmarks(10, 0)
+    table = NoiseTable({"a": True, "b": False, "c": False}, [0.0])
+    for kind, shift in (("a", 1), ("b", 2), ("c", 4)):
+        table.add("m", kind, 0.0, true + [shift, 0], true)
+    assert table.value("m", ["b", "c"], 0.0) == pytest.approx(3, abs=1e-4)
+    assert [*table.sides().values()] == [["a"], ["b", "c"]]
+
+
+def test_ticks_are_round_numbers():
+    assert nice_ticks(-10, 36, 7) == [-10, 0, 10, 20, 30]
+    assert nice_ticks(0.13, 0.49, 6) == [0.2, 0.3, 0.4]
+    assert number(0.5, (0, 1)) == "0.5" and number(20, (0, 100)) == "20" and number(1, (0, 2)) == "1"
+
+
+def test_lines_are_where_their_numbers_are():
+    panel = Panel(
+        "t", {"rising": ([0, 1], [0, 1]), "flat": ([0, 1, 2], [0.2, float("nan"), 0.2])}, dashed=["flat"]
+    )
+    picture = draw_figure([panel], size=(300, 200), scale=1.0)
+    blue = (np.abs(picture[:200].astype(int) - [0, 114, 178]).sum(-1) < 60).nonzero()
+    left, right = blue[0][blue[1] < 80].mean(), blue[0][blue[1] > 160].mean()
+    assert left > right + 50  # y grows upwards
+    assert picture.shape[1] == 300 and picture.dtype == np.uint8
+    assert draw_figure([panel] * 3, columns=2, size=(300, 200), scale=1.0).shape[1] == 600
+    assert draw_figure([Panel("one number", {"a": ([1], [5])})]).size
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_faces_are_drawn_from_any_scale(dimensions):
+    points, opening = talking_landmarks(30, 0)
+    if dimensions == 3:
+        points = np.concatenate([points, 20 * np.ones((30, 68, 1), np.float32)], axis=-1)
+    for draw in (paint, wireframe):
+        large, small = list(draw(points, 128)), list(draw(points / 500 - 3, 128))
+        assert large[0].shape == (128, 128, 3) and large[0].dtype == np.uint8
+        assert np.mean([np.abs(a.astype(int) - b).mean() for a, b in zip(large, small, strict=True)]) < 1
+    shut, wide = (list(paint(points, 256))[i].astype(int) for i in (opening.argmin(), opening.argmax()))
+    dark = [(np.abs(one - [74, 22, 28]).sum(-1) < 40).sum() for one in (shut, wide)]
+    assert dark[1] > dark[0] + 100
+
+
+def test_strange_landmarks_do_not_stop_the_painter():
+    faces = np.stack(
+        [np.zeros((68, 2)), np.random.default_rng(0).normal(size=(68, 2)) * 1e6, TEMPLATE / TEMPLATE_SIZE]
+    )
+    assert len(list(paint(faces, 64))) == len(list(wireframe(faces, 64))) == 3
+
+
+def test_a_curve_goes_through_its_points():
+    points = place(talking_landmarks(3, 0)[0], 256)
+    line = curve(points[:, 48:60], closed=True)
+    np.testing.assert_allclose(line[:, ::4], points[:, 48:60])
+    assert curve(points[:, :17]).shape == (3, 65, 2)

@@ -1,0 +1,359 @@
+"""NR-net from clip store to weights through the scripts' own main: files, noises, training, resume, mistakes."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+import nrnet
+from data.store import ClipStore
+from data.waveforms import Mixing, SpeechFile, WaveformSamples, read_noises
+from models import NRNet
+from preprocess import noise as noise_script
+from preprocess import nrnet as file_script
+from tests.synthetic import make_store
+from tests.test_training import TORCHRUN, environment, same, weights
+from utils.checkpoint import load_model
+from utils.distributed import launch
+from utils.encode import VideoWriter
+from utils.errors import UserError, run
+from utils.losses import noise_resilient_loss
+from utils.noise import GENERATORS, SEEN, UNSEEN, mix, power
+from utils.speech import speech_context
+from utils.training import EarlyStopping
+
+ROOT = Path(__file__).parent.parent
+SMALL = "-filters 2 -frames 6 -batch_size 4 -dropout 0 -num_thread 0 -cuda false -patience 0 -speaker_power 1".split()
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory) -> Path:
+    """store.h5, train.h5 and noise.h5"""
+    home = tmp_path_factory.mktemp("nrnet")
+    store = make_store(home / "store.h5", clips=6, frames=24, size=32)
+    splits = ["--splits", home / "splits"]
+    assert call(file_script, store, home / "train.h5", *splits, "--components", 4) == 0
+    short = ["--seconds", 3, "--recordings", 1]
+    assert call(noise_script, "--generate", store, home / "noise.h5", *splits, *short) == 0
+    return home
+
+
+def call(script, *arguments) -> int:
+    return run(script.main, lambda: script.parse_args([str(one) for one in arguments]))
+
+
+def train(home: Path, out: Path, *options) -> int:
+    flags = ["-i", home / "train.h5", "-o", out, *SMALL, *options]
+    return run(lambda args: launch(nrnet.train, args), lambda: nrnet.parse_args([str(one) for one in flags]))
+
+
+def file_like(path: Path, landmarks: np.ndarray, **more) -> Path:
+    """A TRAIN.h5 as other people's tools make it"""
+    clips, frames = landmarks.shape[:2]
+    speech = np.random.default_rng(0).normal(0, 0.1, (clips, 320 * frames))
+    with h5py.File(path, "w") as file:
+        for name, values in (dict(landmarks=landmarks, speech=speech) | more).items():
+            file[name] = values
+    return path
+
+
+def test_the_training_file_is_the_stores(home):
+    file, store = SpeechFile(home / "train.h5"), ClipStore(home / "store.h5")
+    assert file.components == 4 and file.basis.space == "motion"
+    assert file.splits == dict(
+        train=["s1/clip0", "s1/clip2", "s1/clip4", "s2/clip1", "s2/clip3"], val=["s2/clip5"]
+    )
+    for id in file.ids:
+        speech, coefficients = file.clip(id)
+        assert speech.shape == (320 * 24,) and coefficients.shape == (24, 4)
+        spectrum = [np.abs(np.fft.rfft(one))[:2000] for one in (speech, store[id].audio)]
+        assert np.corrcoef(*spectrum)[0, 1] > 0.99  # the same sound below 2 kHz
+    again = home / "again.h5"
+    assert call(file_script, home / "store.h5", again, "--splits", home / "splits", "--components", 4) == 0
+    assert call(file_script, home / "store.h5", home / "store.h5") == 2
+
+
+@pytest.mark.parametrize("shape", [(204,), (136,), (68, 3), (68, 2)])
+def test_landmarks_get_a_basis_of_the_training_clips(shape, tmp_path):
+    random = np.random.default_rng(0)
+    faces = random.normal(size=(30, 9, 3)) @ random.normal(size=(3, int(np.prod(shape)))) + 1.0
+    file = SpeechFile(file_like(tmp_path / "t.h5", faces.reshape(30, 9, *shape)), components=3)
+    assert file.basis.space == "face" and file.components == 3
+    assert len(file.splits["val"]) == 2 and not set(file.splits["val"]) & set(file.splits["train"])
+    id = file.splits["val"][0]
+    np.testing.assert_allclose(
+        file.basis.reconstruct(file.clip(id)[1]), file.read("landmarks", id), atol=1e-4
+    )
+
+
+def test_coefficients_of_any_length_and_size_will_do(tmp_path):
+    file = SpeechFile(file_like(tmp_path / "t.h5", np.ones((5, 11, 7)), lengths=[11, 9, 11, 11, 8]))
+    assert file.basis is None and file.components == 7
+    assert file.clip("clip/4")[0].shape == (320 * 8,) and file.clip("clip/4")[1].shape == (8, 7)
+
+
+def damaged(path: Path, what: str) -> Path:
+    good = dict(landmarks=np.zeros((3, 8, 6)), speech=np.zeros((3, 2560)))
+    bad = {
+        "no speech": dict(landmarks=good["landmarks"]),
+        "lengths": good | dict(speech=np.zeros((3, 24000))),
+        "flat": good | dict(landmarks=np.zeros((3, 8))),
+        "nan": good | dict(speech=np.full((3, 2560), np.nan)),
+        "twice": good | dict(ids=["a/1", "a/1", "a/2"]),
+    }
+    if what in bad:
+        with h5py.File(path, "w") as file:
+            for name, values in bad[what].items():
+                file[name] = values
+    elif what != "missing":
+        path.write_bytes(b"no HDF5")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ("missing", "no such file"),
+        ("text", "not an HDF5 file"),
+        ("no speech", "has no data set 'speech'"),
+        ("lengths", "does not fit landmarks"),
+        ("flat", "are not"),
+        ("nan", "not finite"),
+        ("twice", "there twice"),
+    ],
+)
+def test_bad_training_files_are_one_line_and_exit_2(what, message, tmp_path, capsys):
+    path = damaged(tmp_path / "bad.h5", what)
+    assert train(tmp_path, tmp_path / "out", "-i", path, "-steps", 1) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert lines[-1].startswith(f"error: {path}") and message in lines[-1]
+    assert not list(tmp_path.glob("out/*.safetensors"))
+
+
+def test_the_noises_keep_training_and_tests_apart(home):
+    noises = read_noises(home / "noise.h5")
+    assert {noise.kind for noise in noises.values() if noise.seen} == set(SEEN)
+    assert {noise.kind for noise in noises.values() if not noise.seen} == {*SEEN, *UNSEEN}
+    for noise in noises.values():
+        assert noise.samples.shape == (24000,) and power(noise.samples) == pytest.approx(0.01, rel=0.01)
+    assert not np.allclose(noises["train_pink_0"].samples, noises["test_pink_0"].samples)
+
+
+@pytest.mark.parametrize("kind", GENERATORS)
+def test_generated_noises_are_reproducible_and_not_stationary(kind):
+    voices = [np.random.default_rng(0).normal(size=9000) * np.hanning(9000)] if kind == "babble" else []
+    made = [
+        GENERATORS[kind](40000, np.random.default_rng(seed), *([voices] if voices else []))
+        for seed in (0, 0, 1)
+    ]
+    np.testing.assert_array_equal(made[0], made[1])
+    assert not np.allclose(made[0], made[2]) and made[0].dtype == np.float32
+    pieces = made[0].reshape(-1, 800)
+    levels = 10 * np.log10((pieces**2).mean(1) + 1e-9)
+    loudest = np.abs(np.fft.rfft(pieces)).argmax(1) * 10  # Hz
+    assert levels.std() > 1 or loudest.std() > 100
+
+
+def test_sound_files_become_noises(tmp_path, capsys):
+    folder, random = tmp_path / "in", np.random.default_rng(0)
+    for place in ("street/a.mp4", "test/rain/b.mp4", "c.mp4"):
+        (folder / place).parent.mkdir(parents=True, exist_ok=True)
+        with VideoWriter(folder / place, (16, 16), audio=16000) as video:
+            video.write(np.zeros((16, 16, 3), np.uint8))
+            video.write_audio(0.1 * random.standard_normal(16000))
+    (folder / "d.wav").write_bytes(b"no sound")
+    assert call(noise_script, folder, tmp_path / "noise.h5") == 0
+    assert "left out:" in capsys.readouterr().err
+    noises = read_noises(tmp_path / "noise.h5")
+    assert {(n.kind, n.seen) for n in noises.values()} == {("street", True), ("rain", False), ("c", True)}
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert call(noise_script, empty, tmp_path / "other.h5") == 2
+    assert call(noise_script, tmp_path / "nowhere", tmp_path / "other.h5") == 2
+    assert not (tmp_path / "other.h5").exists()
+
+
+def test_the_ratio_is_the_one_asked_for():
+    random = np.random.default_rng(0)
+    speech, noise = random.normal(size=24000), 7 * random.normal(size=60000)
+    for ratio in (-10, 0, 30):
+        added = mix(speech, noise, ratio, random) - speech
+        assert 10 * np.log10(power(speech) / power(added)) == pytest.approx(ratio, abs=0.05)
+    np.testing.assert_array_equal(mix(speech, np.zeros(5000), 0, random), speech.astype(np.float32))
+    assert mix(speech, noise[:2300], 0, random).shape == (24000,)
+
+
+def drawn_ratios(mixing: Mixing) -> np.ndarray:
+    clean = np.random.default_rng(1).normal(size=6400).astype(np.float32)
+    added = [mixing(clean, power(clean), np.random.default_rng(n)) - clean for n in range(300)]
+    return np.array([10 * np.log10(power(clean) / power(one)) for one in added])
+
+
+def test_ratios_are_drawn_from_6_to_30_db_and_by_the_old_mistake_from_0_to_8():
+    noise = [np.random.default_rng(0).normal(size=30000).astype(np.float32)]
+    right, legacy = drawn_ratios(Mixing(noise)), drawn_ratios(Mixing(noise, legacy=True))
+    assert 5.7 < right.min() < 7 and 29 < right.max() < 30.3
+    np.testing.assert_allclose(legacy, legacy.round(), atol=1e-2)
+    assert set(legacy.round()) == set(range(9))
+
+
+def test_samples_are_stretches_of_their_clips(home):
+    file = SpeechFile(home / "train.h5")
+    noises = [n.samples for n in read_noises(home / "noise.h5").values()]
+    samples = WaveformSamples(file, "rms", 6, 0, 1.0, Mixing(noises))
+    assert all(torch.equal(samples[3][name], samples[3][name]) for name in samples[3])
+    for number in range(8):
+        one = samples[number]
+        assert one["clean"].shape == one["noisy"].shape == (320 * 12,) and one["target"].shape == (6, 4)
+        torch.testing.assert_close(one["previous"][1:], one["target"][:-1])
+        matches = []
+        for id in file.splits["train"]:
+            speech, true = file.clip(id)
+            starts = [s for s in range(19) if np.allclose(true[s : s + 6], one["target"], atol=1e-6)]
+            contexts = [speech_context(speech, 6, s) for s in starts]
+            matches += [np.corrcoef(context, one["clean"])[0, 1] for context in contexts]
+        assert max(matches) > 0.999
+
+
+def test_the_loss_is_the_papers():
+    torch.manual_seed(0)
+    made, features, true = torch.randn(4, 5, 6), torch.randn(4, 8, 9), torch.randn(2, 5, 6)
+    total, parts = noise_resilient_loss(made, features, true, 0.001)
+    expected = (made[:2] - true).abs().mean() + (made[2:] - true).abs().mean()
+    torch.testing.assert_close(total, expected + 0.001 * (features[:2] - features[2:]).square().mean())
+    assert set(parts) == {"clean", "noisy", "features"}
+    clean, parts = noise_resilient_loss(made[:2], features[:2], true, 0.001)
+    torch.testing.assert_close(clean, (made[:2] - true).abs().mean())
+    assert set(parts) == {"clean"}
+
+
+def test_early_stopping_counts_and_survives_a_restart():
+    stopping = EarlyStopping(2)
+    assert [stopping.improved(error) for error in (3.0, 2.0, float("nan"))] == [True, True, False]
+    again = EarlyStopping(2)
+    again.load_state_dict(stopping.state_dict())
+    assert not again.exhausted and not again.improved(2.5) and again.exhausted
+    assert not EarlyStopping(0).exhausted
+
+
+NOISY = ("-n", "noise.h5")
+
+
+@pytest.mark.parametrize("options", [(), NOISY, (*NOISY, "--temporal_condition", "-scheduled_sampling", 0.5)])
+def test_resume_equals_an_uninterrupted_run(options, home, tmp_path):
+    options = [home / one if one == "noise.h5" else one for one in options]
+    options += ["-ema", 0.9, "-save_every", 2, "-dropout", 0.2]
+    assert train(home, tmp_path / "whole", *options, "-steps", 4) == 0
+    assert interrupted(home, tmp_path / "halves", *options, "-steps", 4) == 130
+    assert train(home, tmp_path / "halves", *options, "-steps", 4) == 0
+    same(weights(tmp_path / "whole"), weights(tmp_path / "halves"), rtol=0, atol=0)
+    states = [
+        torch.load(tmp_path / name / "nrnet_state.pt", weights_only=True) for name in ("whole", "halves")
+    ]
+    same(states[0]["state"]["model"], states[1]["state"]["model"], rtol=0, atol=0)
+
+
+def interrupted(home: Path, out: Path, *options) -> int:
+    """Stops as Ctrl-C would, after the second step"""
+    asked = nrnet.Stop.requested
+    count = iter(range(100))
+    try:
+        nrnet.Stop.requested = lambda self: setattr(self, "asked", next(count) == 1) or self.asked
+        return train(home, out, *options)
+    finally:
+        nrnet.Stop.requested = asked
+
+
+def test_it_learns_the_drawn_faces(home, tmp_path):
+    file = SpeechFile(home / "train.h5")
+    file.splits["val"] = file.splits["train"]
+    options = ("-lr", 0.003, "-filters", 4, "-batch_size", 8, "-beta1", 0.9)
+    assert train(home, tmp_path, *options, "-steps", 150) == 0
+    model = load_model(tmp_path / "nrnet.safetensors", expect=NRNet)
+    error = nrnet.validate(model, file, None, torch.device("cpu"))["clean"]
+    static = np.mean([np.abs(file.clip(id)[1]).mean() for id in file.splits["train"]])
+    assert error < 0.6 * static
+
+
+def test_it_stops_early_and_keeps_the_best(home, tmp_path):
+    assert train(home, tmp_path, "-steps", 50, "-save_every", 1, "-lr", 0, "-patience", 3) == 0
+    saved = torch.load(tmp_path / "nrnet_state.pt", weights_only=True)
+    assert saved["step"] == 4 and load_model(tmp_path / "nrnet.safetensors").metadata["steps"] == 1
+    assert train(home, tmp_path, "-steps", 50, "-save_every", 1, "-lr", 0, "-patience", 3) == 0
+    assert torch.load(tmp_path / "nrnet_state.pt", weights_only=True)["step"] == 4
+
+
+def test_weights_start_other_runs(home, tmp_path, capsys):
+    assert train(home, tmp_path / "base", "-steps", 2) == 0
+    assert train(home, tmp_path / "more", "-steps", 1, "-lr", 0, "-m", tmp_path / "base") == 0
+    same(weights(tmp_path / "base"), weights(tmp_path / "more"), rtol=0, atol=0)
+    assert (
+        train(home, tmp_path / "tc", "-steps", 1, "-lr", 0, "-m", tmp_path / "base", "--temporal_condition")
+        == 0
+    )
+    first, second = weights(tmp_path / "base"), weights(tmp_path / "tc")
+    same(first, {name: second[name] for name in first}, rtol=0, atol=0)
+    assert train(home, tmp_path / "x", "-steps", 1, "-filters", 3, "-m", tmp_path / "base") == 2
+    assert "its network has filters 2" in capsys.readouterr().err
+
+
+def test_two_processes_train_as_one(home, tmp_path):
+    common = ["nrnet.py", "-i", home / "train.h5", "-n", home / "noise.h5", *SMALL, "-steps", 3, "-clip", 0]
+    for name, start, batch in (("two", TORCHRUN, 2), ("one", [sys.executable], 4)):
+        command = [*start, *(str(x) for x in [*common, "-batch_size", batch, "-o", tmp_path / name])]
+        subprocess.run(command, cwd=ROOT, env=environment(), check=True, capture_output=True, timeout=300)
+    same(weights(tmp_path / "one"), weights(tmp_path / "two"), rtol=1e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["-n", "nowhere.h5"], "nowhere.h5: no such file"),
+        (["-frames", "500"], "no training clip has 500 frames"),
+        (["-m", "nowhere.safetensors"], "nowhere.safetensors: no such file"),
+        (["-width", "900"], "-width 900"),
+        (["-filters", "0"], "-filters 0"),
+        (["-dropout", "1"], "-dropout 1.0"),
+        (["-snr_low", "40", "-n", "noise.h5"], "-snr_low 40.0"),
+        (["-n", "test_only.h5"], "kept for tests"),
+        (["-n", "silent.h5"], "no recording"),
+    ],
+)
+def test_mistakes_are_one_line_and_exit_2(options, message, home, tmp_path, capsys):
+    with h5py.File(home / "test_only.h5", "w") as file, h5py.File(home / "silent.h5", "w") as silent:
+        file["a"], silent["a"] = np.ones(5000), np.zeros(5000)
+        file["a"].attrs["side"] = "test"
+    options = [
+        home / one if one.endswith("y.h5") or one in ("noise.h5", "silent.h5") else one for one in options
+    ]
+    assert train(home, tmp_path / "out", "-steps", 1, *options) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1 and lines[0].startswith("error: ") and message in lines[0]
+    assert not list(tmp_path.glob("out/*.safetensors"))
+
+
+def test_noise_may_be_any_data_set(tmp_path):
+    with h5py.File(tmp_path / "n.h5", "w") as file:
+        file["one"], file["two"], file["grid"] = np.ones(3000, np.float64), np.ones(100), np.ones((50, 50))
+    assert list(read_noises(tmp_path / "n.h5")) == ["one"]
+    with pytest.raises(UserError, match="no such file"):
+        read_noises(tmp_path / "nowhere.h5")
+
+
+def test_training_needs_only_torch_numpy_h5py_and_tqdm():
+    code = """
+import sys
+banned = {"dlib", "librosa", "av", "cv2", "scipy", "skimage", "safetensors", "tensorboard", "matplotlib"}
+class Ban:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in banned:
+            raise ImportError(name)
+sys.meta_path.insert(0, Ban())
+import nrnet
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, env=os.environ, timeout=120)

@@ -1,0 +1,126 @@
+"""Raw 8 kHz speech for NR-net: windows of seven video frames, loudness, and speech that arrives in pieces.
+
+The window of frame t holds the samples 320 (t - 3) to 320 (t + 4), centred on the frame's own 320 samples; sound before
+the first sample and after the last counts as zero. (The original's generator padded 1120 samples for 960 at the
+beginning, so that its faces were half a frame late.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from torch import nn
+
+from utils.audio import CONTEXT, FPS
+
+SPEECH_RATE = 8000
+SPEECH_STEP = SPEECH_RATE // FPS  # samples of a video frame
+SPEECH_WINDOW = SPEECH_STEP * (2 * CONTEXT + 1)
+LOOK_AHEAD = CONTEXT / FPS  # seconds of sound after a frame's own that its window holds: 120 ms
+RMS = 1.0  # loudness that a recording is brought to: what a network of Xavier's initial weights wants to hear
+
+
+def speech_context(speech: np.ndarray, frames: int, start: int = 0) -> np.ndarray:
+    """speech (N,) -> (320 (frames + 6),): what the windows of frames start ... start + frames - 1 see, zero-padded"""
+    begin = SPEECH_STEP * (start - CONTEXT)
+    end = begin + SPEECH_STEP * (frames + 2 * CONTEXT)
+    inside = np.asarray(speech, np.float32)[max(0, begin) : max(0, end)]
+    left = max(0, -begin)
+    return np.pad(inside, (left, end - begin - left - len(inside)))
+
+
+def speech_windows(speech: np.ndarray, frames: int, start: int = 0) -> np.ndarray:
+    """speech (N,), the number of video frames T -> (T, 2240), float32; the first window is that of frame `start`"""
+    samples = speech_context(speech, frames, start)
+    return np.lib.stride_tricks.sliding_window_view(samples, SPEECH_WINDOW)[::SPEECH_STEP].copy()
+
+
+class SpeechWindows:
+    """`speech_windows` for sound that arrives in pieces of any lengths; a frame's window is whole 120 ms after it.
+
+    >>> stream = SpeechWindows()
+    >>> parts = [stream.push(piece) for piece in pieces] + [stream.finish()]
+    """
+
+    def __init__(self, gain: float = 1.0) -> None:
+        self.gain, self.samples, self.frames = gain, 0, 0
+        self.buffer = np.zeros(CONTEXT * SPEECH_STEP, np.float32)  # from the next frame's window on
+
+    def push(self, speech: np.ndarray) -> np.ndarray:
+        """speech (n,) -> the windows (k, 2240) that it completes; k may be 0"""
+        self.samples += len(speech)
+        return self._push(np.asarray(speech, np.float32) * np.float32(self.gain))
+
+    def finish(self) -> np.ndarray:
+        """The remaining windows (k, 2240), so that ceil(samples / 320) have been returned in all"""
+        missing = -(-self.samples // SPEECH_STEP) - self.frames
+        needed = SPEECH_WINDOW + SPEECH_STEP * (missing - 1) - len(self.buffer)
+        return self._push(np.zeros(max(0, needed), np.float32))[: max(0, missing)]
+
+    def _push(self, speech: np.ndarray) -> np.ndarray:
+        self.buffer = np.concatenate([self.buffer, speech])
+        ready = (len(self.buffer) - SPEECH_WINDOW) // SPEECH_STEP + 1
+        if ready <= 0:
+            return np.zeros((0, SPEECH_WINDOW), np.float32)
+        windows = np.lib.stride_tricks.sliding_window_view(self.buffer, SPEECH_WINDOW)
+        windows = windows[: SPEECH_STEP * ready : SPEECH_STEP].copy()
+        self.buffer = self.buffer[ready * SPEECH_STEP :]
+        self.frames += ready
+        return windows
+
+
+class Loudness:
+    """Peak and power of a recording, block by block, and the gain that a network's recordings need."""
+
+    def __init__(self) -> None:
+        self.count, self.energy, self.peak = 0, 0.0, 0.0
+
+    @classmethod
+    def of(cls, blocks: Iterable[np.ndarray]) -> Loudness:
+        """blocks (n,) of samples"""
+        loudness = cls()
+        for block in blocks:
+            loudness.count += len(block)
+            loudness.energy += float(np.square(block, dtype=np.float64).sum())
+            loudness.peak = max(loudness.peak, float(np.abs(block).max(initial=0)))
+        return loudness
+
+    def gain(self, level: str) -> float:
+        """level: "rms", to a root mean square of 1, or "peak", to a peak of 1 (the original's); 1 for silence"""
+        size = self.peak if level == "peak" else (self.energy / max(self.count, 1)) ** 0.5
+        return (1.0 if level == "peak" else RMS) / size if size > 1e-5 else 1.0
+
+
+def set_level(speech: np.ndarray, level: str) -> np.ndarray:
+    """speech (N,) -> (N,) float32 at the loudness that networks of this level know"""
+    return np.asarray(speech, np.float32) * np.float32(Loudness.of([speech]).gain(level))
+
+
+class SpeechStream:
+    """An NR-net that hears speech while it is spoken: coefficients come 120 ms (`LOOK_AHEAD`) after their frame.
+
+    The pieces joined together equal the whole recording at once. gain: what brings the speech to the network's
+    loudness, since a recording that goes on has no loudness yet.
+    """
+
+    def __init__(self, network: nn.Module, gain: float = 1.0) -> None:
+        self.network, self.windows, self.state = network, SpeechWindows(gain), None
+
+    def push(self, speech: np.ndarray) -> np.ndarray:
+        """speech (n,) at 8 kHz -> the coefficients (k, K) that it completes; k may be 0"""
+        return self._hear(self.windows.push(speech))
+
+    def finish(self) -> np.ndarray:
+        """The remaining coefficients (k, K), so that ceil(samples / 320) have been returned in all"""
+        return self._hear(self.windows.finish())
+
+    def _hear(self, windows: np.ndarray) -> np.ndarray:
+        initial = self.network.initial
+        if not len(windows):
+            return np.zeros((0, len(initial)), np.float32)
+        with torch.inference_mode():
+            audio = torch.from_numpy(windows).to(initial.device)[None]
+            made, self.state = self.network.stream(audio, initial[None], self.state)
+        return made[0].float().cpu().numpy()
