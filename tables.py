@@ -16,16 +16,17 @@ import shlex
 import subprocess
 import sys
 from argparse import Namespace
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from utils.cli import add_flag, parser
+from utils.curves import Panel, draw_figure
 from utils.decode import read_video
 from utils.errors import UserError, run
 from utils.files import replacing, writable_folder
 from utils.images import write_image
+from utils.markdown import Line, Table
 from utils.report import FIGURES, write_csv
 from utils.scores import STATIC, TRUTH
 
@@ -60,7 +61,6 @@ VG_FIGURES = [
     "jitter_ratio",
     "undetected",
 ]
-Line = dict[str, object]
 
 
 def parse_args(argv: list[str] | None = None) -> Namespace:
@@ -79,39 +79,6 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
         flags, "curve_clips", type=int, default=4, help="clips of s1 for each point of its curve (default 4)"
     )
     return flags.parse_args(argv)
-
-
-@dataclass
-class Table:
-    """One table: its name, what it shows, its lines, and the runs of scripts that they come from."""
-
-    name: str
-    title: str
-    lines: list[Line]
-    runs: list[dict]
-
-    def markdown(self) -> str:
-        names = list(self.lines[0])
-        heads = [FIGURES[name].heading if name in FIGURES else name for name in names]
-        rows = [[cell(name, line[name]) for name in names] for line in self.lines]
-        table = [heads, ["---"] * len(names), *rows]
-        return "\n".join(
-            [f"**{self.title}**", "", *(f"| {' | '.join(row)} |" for row in table), "", self.caption()]
-        )
-
-    def caption(self) -> str:
-        """How each number was obtained"""
-        machine = self.runs[0]["machine"]
-        where = machine["gpu"] or f"{machine['cores']} {machine['processor']} CPU cores"
-        commands = list(dict.fromkeys(f"`{one['command']}`" for one in self.runs))
-        shown = "; ".join(commands[:2]) + ("; and so on for the other rows" if commands[2:] else "")
-        return f"<sub>{where}, PyTorch {self.runs[0]['versions']['torch']}; {shown}</sub>"
-
-
-def cell(name: str, value: object) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.{FIGURES[name].decimals}f}" if name in FIGURES else str(value)
 
 
 class Runner:
@@ -209,6 +176,25 @@ def line(label: str, metrics: dict, row: str, figures: list[str]) -> Line:
     return {"clips": clips, "row": row} | {name: found.get(name) for name in figures}
 
 
+def chart(table: Table, x: str, figures: list[str], out: Path) -> None:
+    """Draws figures of a table over its column x, a line for each kind of clips; a word in x stands at the end"""
+    places = list(dict.fromkeys(one[x] for one in table.lines))
+    places = sorted(
+        places, key=lambda place: (isinstance(place, str), place if not isinstance(place, str) else 0)
+    )
+    names = list(dict.fromkeys(one.get("clips", FROM_TRUTH) for one in table.lines))
+    panels = []
+    for figure in figures:
+        lines = {}
+        for name in names:
+            chosen = [one for one in table.lines if one.get("clips", FROM_TRUTH) == name]
+            values = {one[x]: np.nan if one[figure] is None else one[figure] for one in chosen}
+            lines[name] = (range(len(places)), [values[place] for place in places])
+        ticks = {number: str(place) for number, place in enumerate(places)}
+        panels.append(Panel(FIGURES[figure].heading, lines, x, ticks=ticks))
+    write_image(out, draw_figure(panels))
+
+
 def strip(folder: Path, out: Path) -> None:
     """Frames of the side-by-side videos in `folder`, a clip a row of STRIP frames and its pictures one below another"""
     rows = []
@@ -226,6 +212,9 @@ def main(args: Namespace) -> None:
     tables = [make(runner) for make in (at_table, vg_table, voice_table, landmark_table)]
     for table in tables:
         write_csv(args.o / f"{table.name}.csv", table.lines)
+    voice, landmarks = tables[2:]
+    chart(voice, "SNR, dB", ["opening_correlation", "lmd_mouth_ratio"], args.o / "voice_noise.png")
+    chart(landmarks, "sigma", ["lmd_mouth", "ssim"], args.o / "landmark_noise.png")
     strip(args.o / "vgnet_unseen", args.o / "unseen.png")
     text = "\n\n".join(table.markdown() for table in tables)
     with replacing(args.o / "tables.md") as part:

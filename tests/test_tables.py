@@ -62,7 +62,11 @@ def test_all_tables_with_how_each_number_was_obtained(scripts, flags, tmp_path):
         "voice_noise",
         "landmark_noise",
     }
-    assert (tmp_path / "out" / "unseen.png").exists()
+    assert {path.stem for path in (tmp_path / "out").glob("*.png")} == {
+        "unseen",
+        "voice_noise",
+        "landmark_noise",
+    }
     levels = [
         command[command.index("--landmark_noise") + 1] for command in scripts if "--landmark_noise" in command
     ]

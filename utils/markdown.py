@@ -1,0 +1,42 @@
+"""Tables of the README: Markdown with a caption that says how each number was obtained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from utils.report import FIGURES
+
+Line = dict[str, object]
+
+
+@dataclass
+class Table:
+    """One table: its name, what it shows, its lines, and the runs of scripts that they come from."""
+
+    name: str
+    title: str
+    lines: list[Line]
+    runs: list[dict]
+
+    def markdown(self) -> str:
+        names = list(self.lines[0])
+        heads = [FIGURES[name].heading if name in FIGURES else name for name in names]
+        rows = [[cell(name, line[name]) for name in names] for line in self.lines]
+        table = [heads, ["---"] * len(names), *rows]
+        return "\n".join(
+            [f"**{self.title}**", "", *(f"| {' | '.join(row)} |" for row in table), "", self.caption()]
+        )
+
+    def caption(self) -> str:
+        """How each number was obtained"""
+        machine = self.runs[0]["machine"]
+        where = machine["gpu"] or f"{machine['cores']} {machine['processor']} CPU cores"
+        commands = list(dict.fromkeys(f"`{one['command']}`" for one in self.runs))
+        shown = "; ".join(commands[:2]) + ("; and so on for the other rows" if commands[2:] else "")
+        return f"<sub>{where}, PyTorch {self.runs[0]['versions']['torch']}; {shown}</sub>"
+
+
+def cell(name: str, value: object) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.{FIGURES[name].decimals}f}" if name in FIGURES else str(value)
