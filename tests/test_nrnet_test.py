@@ -14,7 +14,7 @@ import nrnet_test
 from models import ATNetSingle, NRNet
 from tests.synthetic import make_basis, make_store, talking_landmarks
 from utils.checkpoint import save_model
-from utils.curves import Panel, draw_figure, nice_ticks, number
+from utils.curves import Panel, draw_figure, labels, nice_ticks
 from utils.errors import run
 from utils.landmarks import TEMPLATE, TEMPLATE_SIZE
 from utils.noise_table import CLEAN, SPEECH_ALONE, STATIC, NoiseTable, figures, noisy_versions
@@ -236,7 +236,8 @@ def test_means_are_over_clips_and_kinds():
 def test_ticks_are_round_numbers():
     assert nice_ticks(-10, 36, 7) == [-10, 0, 10, 20, 30]
     assert nice_ticks(0.13, 0.49, 6) == [0.2, 0.3, 0.4]
-    assert number(0.5, (0, 1)) == "0.5" and number(20, (0, 100)) == "20" and number(1, (0, 2)) == "1"
+    assert [*labels([1.0, 1.25, 1.5]).values()] == ["1.00", "1.25", "1.50"]
+    assert [*labels([-10.0, 0.0, 10.0]).values()] == ["-10", "0", "10"] and labels([0.5]) == {0.5: "0.5"}
 
 
 def test_lines_are_where_their_numbers_are():

@@ -65,8 +65,8 @@ def draw_panel(panel: Panel, size: tuple[int, int], scale: float, colours: Mappi
     canvas = np.full((height, width, 3), PAPER, np.uint8)
     box = (LEFT * scale, TOP * scale, width - RIGHT * scale, height - BOTTOM * scale)
     limits = _limits(panel)
-    x_ticks = panel.ticks or {x: number(x, limits[0]) for x in nice_ticks(*limits[0], 7)}
-    y_ticks = {y: number(y, limits[1]) for y in nice_ticks(*limits[1], 6)}
+    x_ticks = panel.ticks or labels(nice_ticks(*limits[0], 7))
+    y_ticks = labels(nice_ticks(*limits[1], 6))
     to_pixels = _Axes(box, limits)
     _draw_grid(canvas, to_pixels, x_ticks, y_ticks, scale)
     for name, (x, y) in panel.lines.items():
@@ -106,11 +106,11 @@ def nice_ticks(low: float, high: float, most: int) -> list[float]:
     return [round(n * step, 12) for n in range(first, last + 1)]
 
 
-def number(value: float, limits: tuple[float, float]) -> str:
-    """As many decimals as tell neighbours apart"""
-    decimals = max(0, 1 - math.floor(math.log10(limits[1] - limits[0])))
-    text = f"{value:.{decimals}f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
+def labels(ticks: Sequence[float]) -> dict[float, str]:
+    """Each tick as it is written: all with as many decimals as the distance between two of them needs"""
+    step = ticks[1] - ticks[0] if len(ticks) > 1 else (ticks[0] if ticks else 0.0)
+    decimals = next((d for d in range(8) if abs(step * 10**d - round(step * 10**d)) < 1e-6), 8)
+    return {tick: f"{tick:.{decimals}f}" for tick in ticks}
 
 
 class _Axes:
