@@ -27,8 +27,6 @@ AUDIO = {"audio_eocder.": "audio_encoder."} | {
 }
 SPEECH = {f"{layer}.": f"{layer}." for layer in ("conv1", "conv2", "conv3", "conv4", "fc1")}
 ORIGINALS = {
-    "SPCH2FLM": Original("NRNet", SPEECH),
-    "SPCH2FLMTC": Original("NRNet", SPEECH | {"fc2.": "fc2."}),
     "AT_net": Original(
         "ATNet", AUDIO | {"lmark_encoder.": "example_encoder.", "lstm.": "lstm.", "lstm_fc.0.": "head."}
     ),
@@ -71,6 +69,8 @@ ORIGINALS = {
         },
         unused="decoder.",
     ),
+    "SPCH2FLM": Original("NRNet", SPEECH),
+    "SPCH2FLMTC": Original("NRNet", SPEECH | {"fc2.": "fc2."}),
 }
 
 
