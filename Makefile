@@ -19,7 +19,7 @@ test: $(VENV)/.installed
 	$(BIN)/python -m pytest -q
 
 tables: $(VENV)/.installed
-	$(BIN)/python tables.py --dataset_dir $(STORE) $(if $(SPLITS),--splits $(SPLITS))
+	$(BIN)/python tables.py --dataset_dir $(STORE) $(if $(SPLITS),--splits $(SPLITS)) $(if $(README),--readme $(README))
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

@@ -26,7 +26,7 @@ from utils.decode import read_video
 from utils.errors import UserError, run
 from utils.files import replacing, writable_folder
 from utils.images import write_image
-from utils.markdown import Line, Table
+from utils.markdown import BEGIN, END, Line, Table, insert
 from utils.report import FIGURES, write_csv
 from utils.scores import STATIC, TRUTH
 
@@ -78,13 +78,21 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
     add_flag(
         flags, "curve_clips", type=int, default=4, help="clips of s1 for each point of its curve (default 4)"
     )
+    add_flag(flags, "readme", type=Path, help="a page to put the tables into, between its marks")
     return flags.parse_args(argv)
+
+
+def shorter(path: Path) -> Path:
+    """As one would type it here"""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 class Runner:
     """Runs test scripts, each once."""
 
     def __init__(self, args: Namespace) -> None:
+        args.at_model, args.vg_model = shorter(args.at_model), shorter(args.vg_model)
         self.args = args
         self.inputs = [args.at_model, args.vg_model, args.dataset_dir]
         missing = [path for path in self.inputs if not path.exists()]
@@ -219,6 +227,13 @@ def main(args: Namespace) -> None:
     text = "\n\n".join(table.markdown() for table in tables)
     with replacing(args.o / "tables.md") as part:
         part.write_text(text + "\n")
+    if args.readme:
+        try:
+            page = insert(args.readme.read_text(), text)
+        except (OSError, ValueError) as error:
+            raise UserError(f"{args.readme}: no page with the marks {BEGIN} and {END}") from error
+        with replacing(args.readme) as part:
+            part.write_text(page)
     print(f"\n{text}\n\n{args.o}: tables.md, {len(tables)} CSV files, pictures")
 
 

@@ -12,6 +12,7 @@ import pytest
 import tables
 from utils.encode import VideoWriter
 from utils.errors import run
+from utils.markdown import BEGIN, END
 
 ENVIRONMENT = {"machine": {"gpu": None, "cores": 2, "processor": "x86_64"}, "versions": {"torch": "2.0"}}
 
@@ -71,6 +72,21 @@ def test_all_tables_with_how_each_number_was_obtained(scripts, flags, tmp_path):
         command[command.index("--landmark_noise") + 1] for command in scripts if "--landmark_noise" in command
     ]
     assert [float(level) for level in levels] == tables.SIGMAS
+
+
+def test_tables_go_between_the_marks_of_a_page(scripts, flags, tmp_path, capsys):
+    page = tmp_path / "README.md"
+    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    assert run(tables.main, lambda: tables.parse_args([*flags, "--readme", str(page)])) == 0
+    text = page.read_text()
+    assert (
+        text.startswith(f"before\n{BEGIN}\n\n**AT-net")
+        and text.endswith(f"{END}\nafter\n")
+        and "old" not in text
+    )
+    page.write_text("no marks")
+    assert run(tables.main, lambda: tables.parse_args([*flags, "--readme", str(page)])) == 2
+    assert "no page with the marks" in capsys.readouterr().err and page.read_text() == "no marks"
 
 
 def test_what_was_measured_is_kept_until_the_weights_change(scripts, flags, tmp_path):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from utils.report import FIGURES
 
 Line = dict[str, object]
+BEGIN, END = "<!-- tables.py begins -->", "<!-- tables.py ends -->"
 
 
 @dataclass
@@ -33,7 +34,16 @@ class Table:
         where = machine["gpu"] or f"{machine['cores']} {machine['processor']} CPU cores"
         commands = list(dict.fromkeys(f"`{one['command']}`" for one in self.runs))
         shown = "; ".join(commands[:2]) + ("; and so on for the other rows" if commands[2:] else "")
-        return f"<sub>{where}, PyTorch {self.runs[0]['versions']['torch']}; {shown}</sub>"
+        names = [name for name in self.lines[0] if name in FIGURES]
+        legend = "; ".join(f"{FIGURES[name].heading}: {FIGURES[name].definition}" for name in names)
+        return f"<sub>{legend}. {where}, PyTorch {self.runs[0]['versions']['torch']}; {shown}</sub>"
+
+
+def insert(page: str, text: str) -> str:
+    """The page with `text` between its marks, in place of what is there. Raises ValueError where they are missing."""
+    before, rest = page.split(BEGIN)
+    _, after = rest.split(END)
+    return f"{before}{BEGIN}\n\n{text}\n\n{END}{after}"
 
 
 def cell(name: str, value: object) -> str:
