@@ -44,6 +44,7 @@ from utils.speech import SPEECH_RATE, SPEECH_STEP, set_level
 from utils.speech_faces import faces_of, hear, motion_of
 
 SIDE = 512  # pixels of the videos
+OWN_VIDEOS = ("_painted.mp4", "_wireframe.mp4")  # no speech, where results lie among it
 RATIOS = "30,25,20,15,10,5,0,-5,-10"
 
 
@@ -57,7 +58,7 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
         "-o", "--out-fold", type=Path, required=True, metavar="OUT_DIR", help="folder of the results"
     )
     flags.add_argument("-s", "--save_prediction", action="store_true", help="also NAME.npy, the landmarks")
-    flags.add_argument("-l", "--load_prediction", type=Path, nargs="?", const="", metavar="FOLDER",
+    flags.add_argument("-l", "--load_prediction", type=Path, nargs="?", const=True, metavar="FOLDER",
                        help="draw saved landmarks")  # fmt: skip
     add_switch(
         flags, "temporal_condition", None, "insist on a network with, or without; the weights know theirs"
@@ -81,6 +82,7 @@ def sound_files(folder: Path) -> dict[Path, Path]:
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder of speech")
     files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in AUDIO_SUFFIXES and f.is_file())
+    files = [file for file in files if not file.name.endswith(OWN_VIDEOS)]
     if not files:
         raise UserError(f"{folder}: no sound file in it; WAV, FLAC, MP3 and others will do")
     places = [file.relative_to(folder) for file in files]
@@ -138,7 +140,7 @@ def write_videos(place: Path, landmarks: np.ndarray, file: Path) -> None:
 def generate(args: Namespace) -> None:
     """Videos, and arrays where they are asked for, of every sound file; at the end names those that cannot be used"""
     files, loading = sound_files(args.in_folder), args.load_prediction is not None
-    saved = args.load_prediction if loading and args.load_prediction != Path("") else args.out_fold
+    saved = args.out_fold if args.load_prediction in (None, True) else args.load_prediction
     if not loading and len(args.model) != 1:
         raise UserError("-m: give the weights of one NR-net, for example weights/nrnet.safetensors")
     network = None if loading else load_network(args.model[0], args)
@@ -188,6 +190,10 @@ def evaluate(args: Namespace) -> None:
         ratios = [float(ratio) for ratio in args.snr.split(",")]
     except ValueError:
         raise UserError(f"-snr {args.snr}: give numbers separated by commas") from None
+    if not np.isfinite(ratios).all() or len(set(ratios)) < len(ratios):
+        raise UserError(f"-snr {args.snr}: give finite numbers, each once")
+    if args.clips is not None and args.clips < 1:
+        raise UserError(f"-clips {args.clips}: must be at least 1")
     if not args.in_noise or not args.model:
         raise UserError("--evaluate: give -n NOISE.h5 (see python -m preprocess.noise) and -m WEIGHTS ...")
     networks: dict[str, NRNet] = {}

@@ -148,6 +148,16 @@ def test_files_of_one_name_keep_their_suffix(tmp_path):
     assert {str(place) for place in nrnet_test.sound_files(tmp_path)} == {"a.wav", "a.WAV", "b"}
 
 
+def test_results_among_the_speech_are_not_heard_again(home, tmp_path, monkeypatch):
+    write_wav(tmp_path / "a.wav", 0.1)
+    for _ in range(2):
+        assert call("-i", tmp_path, "-m", home / "base.safetensors", "-o", tmp_path / "faces", "-s") == 0
+    assert len(list((tmp_path / "faces").rglob("*.*"))) == 3
+    monkeypatch.chdir(tmp_path / "faces")  # "-l ." is this folder, not the one of -o
+    assert call("-i", tmp_path, "-l", ".", "-o", tmp_path / "again") == 0
+    assert (tmp_path / "again" / "a_painted.mp4").exists()
+
+
 def test_a_damaged_file_is_named_and_the_others_are_made(home, tmp_path, capsys):
     write_wav(tmp_path / "in" / "good.wav", 0.2)
     (tmp_path / "in" / "bad.wav").write_bytes(b"no sound")
@@ -173,6 +183,8 @@ def test_silence_is_spoken_too(home, tmp_path):
         (["-i", "speech", "-l", "splits"], "no landmarks can be read"),
         (["--evaluate", "store.h5", "-m", "base.safetensors"], "give -n NOISE.h5"),
         (["--evaluate", "store.h5", "-m", "base.safetensors", "-n", "noise.h5", "-snr", "x"], "-snr x"),
+        (["--evaluate", "store.h5", "-m", "base.safetensors", "-n", "noise.h5", "-snr", "0,inf"], "finite"),
+        (["--evaluate", "store.h5", "-m", "base.safetensors", "-n", "noise.h5", "-clips", "0"], "at least 1"),
         (
             ["--evaluate", "nowhere.h5", "-m", "base.safetensors", "-n", "noise.h5"],
             "nowhere.h5: no such clip store",

@@ -217,7 +217,7 @@ class TrainingState:
         if changed:
             what = ", ".join(f"{key} {before.get(key)} -> {self.settings[key]}" for key in changed)
             raise UserError(
-                f"{self.path}: belongs to a run with other settings ({what}); choose another -model_dir"
+                f"{self.path}: belongs to a run with other settings ({what}); choose another folder for the results"
             )
         for name, part in self.parts.items():
             part.load_state_dict(saved["state"][name])
