@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from utils.memory import keep_freed_memory
+
 TILE = 4  # outputs a side
 POINTS = (0, 2 / 3, -2 / 3, 4 / 3, -4 / 3)  # and infinity; round off as little as direct convolution does
 CHANNELS = 128  # with fewer, the transforms cost more than they save
@@ -35,6 +37,7 @@ class Conv3x3(nn.Conv2d):
         """features (B, C, H, W) -> (B, outputs, H, W)"""
         if not self._pays(features):
             return super().forward(features)
+        keep_freed_memory()  # for callers other than our scripts, which have done so
         maps = winograd(features, self.weight)
         return maps if self.bias is None else maps + self.bias.view(-1, 1, 1)
 

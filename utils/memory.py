@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+from functools import lru_cache
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # of glibc's malloc.h
 
 
+@lru_cache(maxsize=1)
 def keep_freed_memory() -> None:
     """Lets the process reuse large blocks that it frees, where glibc would hand them back to the kernel each time.
 
