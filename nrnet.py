@@ -26,7 +26,7 @@ from data.loader import step_loader
 from data.waveforms import Mixing, SpeechFile, WaveformSamples, read_noises
 from models import NRNet
 from utils.checkpoint import load_model
-from utils.cli import add_device_flags, add_flag, add_switch, parser
+from utils.cli import add_device_flags, add_number, add_switch, parser
 from utils.distributed import any_process, is_main, launch, parallel, world_size
 from utils.errors import UserError, run
 from utils.losses import noise_resilient_loss
@@ -79,7 +79,7 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
         ("scheduled_sampling", 0.0, "share of frames, in the end, that see the network's own frame before"),
         ("patience", 20, "validations without gain before it stops, 0 for all steps"),
     ):
-        add_flag(flags, name, type=type(default), default=default, help=f"{help} (default {default})")
+        add_number(flags, name, default, help)
     add_switch(flags, "legacy_snr", False, "0 to 8 dB over each stretch, which the original drew by mistake")
     add_switch(flags, "whiten", False, "divide each coefficient's error by its deviation (the paper: no)")
     args = flags.parse_args(argv)

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from utils.audio import AudioWindows, _mel_filters, add_noise, context_windows, mfcc, windows
+from utils.audio import AudioWindows, _mel_filters, context_windows, mfcc, windows
+from utils.noise import add_noise
 
 
 def slow_mfcc(signal: np.ndarray) -> np.ndarray:

@@ -141,28 +141,21 @@ def environment() -> dict[str, str]:
     return os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 
 
-def command(store: Path, folder: Path, *options: str) -> list[str]:
-    flags = [
-        "-dataset_dir",
-        store,
-        "-splits",
-        store.parent / "splits",
-        "-num_thread",
-        "0",
-        "-model_dir",
-        folder,
-    ]
-    return ["atnet.py", *(str(x) for x in flags), "-sample_dir", str(folder), *AT, "-lstm", "false", *options]
+def command(script: str, store: Path, folder: Path, *options: str) -> list[str]:
+    network = [*AT, "-lstm", "false"] if script == "atnet.py" else VG
+    flags = ["-dataset_dir", store, "-splits", store.parent / "splits", "-num_thread", 0, "-cuda", "false"]
+    flags += ["-model_dir", folder, "-sample_dir", folder]
+    return [script, *(str(x) for x in flags), *network, *options]
 
 
 def test_two_processes_train_as_one(store, tmp_path):
     """Same samples a step, half in each process, gradients averaged: the same weights (no batch norm in this net)."""
-    steps = ("-steps", "3", "-cuda", "false", "-clip", "0")
-    two = command(store, tmp_path / "two", *steps, "-batch_size", "2")
+    steps = ("-steps", "3", "-clip", "0")
+    two = command("atnet.py", store, tmp_path / "two", *steps, "-batch_size", "2")
     subprocess.run(
         [*TORCHRUN, *two], cwd=ROOT, env=environment(), check=True, capture_output=True, timeout=300
     )
-    one = command(store, tmp_path / "one", *steps, "-batch_size", "4")
+    one = command("atnet.py", store, tmp_path / "one", *steps, "-batch_size", "4")
     subprocess.run(
         [sys.executable, *one], cwd=ROOT, env=environment(), check=True, capture_output=True, timeout=300
     )
@@ -173,30 +166,15 @@ def test_two_processes_train_vgnet(store, tmp_path):
     """Both recurrences under DDP: one leaves the GRU's hidden weight without a gradient."""
     for recurrence in ("time", "none"):
         folder = tmp_path / recurrence
-        flags = [
-            "-dataset_dir",
-            store,
-            "-splits",
-            store.parent / "splits",
-            "-num_thread",
-            0,
-            "-cuda",
-            "false",
-        ]
-        flags += ["-model_dir", folder, "-sample_dir", folder]
+        two = command("vgnet.py", store, folder, "-recurrence", recurrence, "-steps", "2")
         subprocess.run(
-            [*TORCHRUN, "vgnet.py", *(str(x) for x in flags), *VG, "-recurrence", recurrence, "-steps", "2"],
-            cwd=ROOT,
-            env=environment(),
-            check=True,
-            capture_output=True,
-            timeout=300,
+            [*TORCHRUN, *two], cwd=ROOT, env=environment(), check=True, capture_output=True, timeout=300
         )
         assert weights(folder)
 
 
 def test_ctrl_c_saves_and_the_run_goes_on(store, tmp_path):
-    flags = command(store, tmp_path, "-steps", "100000", "-save_every", "100000", "-cuda", "false")
+    flags = command("atnet.py", store, tmp_path, "-steps", "100000", "-save_every", "100000")
     process = subprocess.Popen(
         [sys.executable, *flags], cwd=ROOT, env=environment(), stderr=subprocess.PIPE, text=True
     )
@@ -293,6 +271,6 @@ class Ban:
         if name.split(".")[0] in banned:
             raise ImportError(name)
 sys.meta_path.insert(0, Ban())
-import atnet, vgnet
+import atnet, nrnet, vgnet
 """
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, env=environment(), timeout=120)

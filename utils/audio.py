@@ -148,12 +148,3 @@ def _lifted_dct() -> np.ndarray:
     n = np.arange(1, CEPSTRA + 1)
     basis = np.cos(np.pi * n * (2 * np.arange(FILTERS)[:, None] + 1) / (2 * FILTERS))
     return basis * np.sqrt(2 / FILTERS) * (1 + 11 * np.sin(np.pi * n / 22))
-
-
-def add_noise(audio: np.ndarray, snr: float | None, seed: int) -> np.ndarray:
-    """audio (N,) with white Gaussian noise snr dB below (or above) its mean power; unchanged for None or no sound"""
-    power = float(np.mean(np.square(audio, dtype=np.float64))) if len(audio) else 0.0
-    if snr is None or power == 0:
-        return audio
-    noise = np.random.default_rng(seed).standard_normal(len(audio))
-    return (audio + noise * np.sqrt(power / 10 ** (snr / 10))).astype(np.float32)

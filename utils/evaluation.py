@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from utils.audio import add_noise
 from utils.cli import add_device_flags, add_flag, add_switch
 from utils.errors import UserError
+from utils.noise import add_noise
 from utils.report import definitions, environment, text, write_csv, write_json
 from utils.scores import STATIC, TRUTH, Row, add_comparisons
 

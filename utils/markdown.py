@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from utils.report import FIGURES
+from utils.report import FIGURES, cell
 
 Line = dict[str, object]
 BEGIN, END = "<!-- tables.py begins -->", "<!-- tables.py ends -->"
@@ -22,7 +22,7 @@ class Table:
     def markdown(self) -> str:
         names = list(self.lines[0])
         heads = [FIGURES[name].heading if name in FIGURES else name for name in names]
-        rows = [[cell(name, line[name]) for name in names] for line in self.lines]
+        rows = [[show(name, line[name]) for name in names] for line in self.lines]
         table = [heads, ["---"] * len(names), *rows]
         return "\n".join(
             [f"**{self.title}**", "", *(f"| {' | '.join(row)} |" for row in table), "", self.caption()]
@@ -46,7 +46,5 @@ def insert(page: str, text: str) -> str:
     return f"{before}{BEGIN}\n\n{text}\n\n{END}{after}"
 
 
-def cell(name: str, value: object) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.{FIGURES[name].decimals}f}" if name in FIGURES else str(value)
+def show(name: str, value: object) -> str:
+    return cell(value, FIGURES[name].decimals) if name in FIGURES else str(value)

@@ -42,6 +42,14 @@ def mix(speech: np.ndarray, noise: np.ndarray, snr: float, random: np.random.Gen
     return np.asarray(speech, np.float32) + np.float32(gain) * part.astype(np.float32)
 
 
+def add_noise(audio: np.ndarray, snr: float | None, seed: int) -> np.ndarray:
+    """audio (N,) with white Gaussian noise snr dB below (or above) its mean power; unchanged for None or no sound"""
+    gain = mix_gain(power(audio), 1.0, snr) if snr is not None else 0.0
+    if not gain:
+        return audio
+    return (audio + gain * np.random.default_rng(seed).standard_normal(len(audio))).astype(np.float32)
+
+
 def babble(length: int, random: np.random.Generator, voices: Sequence[np.ndarray], talkers: int = 6):
     """Several people at once: recordings (n,) one after the other, each talker's played faster or slower"""
     total = np.zeros(length)

@@ -119,7 +119,7 @@ def table(rows: Mapping[str, Mapping[str, float]], shown: Sequence[str]) -> str:
     """rows {name: {figure: value}}, the figures to show -> lines of text"""
     cells = [["", *(FIGURES[name].heading for name in shown)]]
     for row, values in rows.items():
-        cells.append([row, *(_cell(values.get(name), FIGURES[name].decimals) for name in shown)])
+        cells.append([row, *(cell(values.get(name), FIGURES[name].decimals) for name in shown)])
     widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
     lines = [
         "  ".join(
@@ -186,5 +186,6 @@ def _is_nan(value: object) -> bool:
     return isinstance(value, float) and math.isnan(value)
 
 
-def _cell(value: float | None, decimals: int) -> str:
+def cell(value: float | None, decimals: int) -> str:
+    """A figure as tables show it, - for one that is not there"""
     return "-" if value is None or _is_nan(value) else f"{value:.{decimals}f}"
