@@ -24,6 +24,8 @@ from data.portraits import PortraitSamples
 from data.splits import clip_ids
 from data.store import ClipStore
 from models import Discriminator, VGNet, VGOutput
+from models.vgnet import WARPS
+from utils.checkpoint import load_model
 from utils.cli import add_flag, add_number, parser
 from utils.distributed import is_main, launch, parallel, world_size
 from utils.errors import UserError, run
@@ -78,8 +80,8 @@ def add_network_flags(flags: ArgumentParser) -> None:
     add_flag(flags, "dropout", type=float, default=0.5, help=dropout)
     memory = "of the ConvGRU (default time)"
     add_flag(flags, "recurrence", choices=("time", "none"), default="time", help=memory)
-    warp = "landmark: move the pixels first"
-    add_flag(flags, "warp", choices=("none", "landmark"), default="none", help=warp)
+    warp = "landmark: move the pixels first; flow: and learn how skin moves between the landmarks"
+    add_flag(flags, "warp", choices=WARPS, default="none", help=warp)
     add_flag(flags, "discriminator_width", type=int, help="its first layer's channels (default: -width)")
 
 
@@ -168,6 +170,15 @@ def build(args: Namespace, size: int, device: torch.device) -> tuple[VGNet, Disc
     )
 
 
+def warm_start(model: VGNet, path: Path | None) -> None:
+    """Weights of the file; a network with a learned flow may start from one with the landmark warp alone."""
+    base = load_model(path, expect=VGNet) if path else None
+    if base and base.config != model.config and base.config | dict(warp="flow") == model.config:
+        model.start_from_landmark_warp(base)
+    else:
+        start_from(model, path)
+
+
 def train(args: Namespace, device: torch.device) -> None:
     """The loop: batch, discriminator step, generator step; now and then a log line, a picture, a checkpoint."""
     check_training(args)
@@ -180,7 +191,7 @@ def train(args: Namespace, device: torch.device) -> None:
     val_ids = clip_ids(store, args.dataset, "val", args.splits, optional=True)
     samples = PortraitSamples(store, train_ids, args.frames, args.seed, args.augment, args.speaker_power)
     model, discriminator = build(args, store.size, device)
-    start_from(model, args.load_model)
+    warm_start(model, args.load_model)
     optimisers = [
         torch.optim.Adam(network.parameters(), lr=args.lr, betas=(args.beta1, args.beta2), fused=True)
         for network in (model, discriminator)

@@ -10,11 +10,14 @@ from torch.nn import functional as F
 
 from models.convgru import ConvGRU
 from models.layers import ResidualBlock, conv, fold, mlp, unfold, upconv
-from models.warp import landmark_warp, mouth_maps
+from models.warp import landmark_sampling, mouth_maps, sample
 
+WARPS = ("none", "landmark", "flow")
 MOUTH_ATTENTION = (
     6.0  # added to the attention, before its sigmoid, where the mouth opens wider than the example's
 )
+FURTHEST = 0.1  # the learned flow's reach, in half image sizes
+SMOOTH = 4  # pixels that share one vector of the learned flow, before it is interpolated
 
 
 class VGOutput(NamedTuple):
@@ -32,7 +35,8 @@ class VGNet(nn.Module):
     """Animates one example image by landmarks.
 
     width 64 and blocks 9 are the paper's. warp "landmark" moves the example's pixels by the landmarks first, and lets
-    attention and motion paint what a warp cannot show (not in the paper). size: of the square images, a multiple of 16.
+    attention and motion paint what a warp cannot show (not in the paper); "flow" also learns how skin moves between the
+    landmarks. size: of the square images, a multiple of 16.
     """
 
     def __init__(
@@ -45,8 +49,8 @@ class VGNet(nn.Module):
         dropout: float = 0.5,
     ) -> None:
         super().__init__()
-        if warp not in ("none", "landmark") or size % 16:
-            raise ValueError("warp must be 'none' or 'landmark', size a multiple of 16")
+        if warp not in WARPS or size % 16:
+            raise ValueError(f"warp must be one of {', '.join(WARPS)}, size a multiple of 16")
         self.config = dict(
             width=width, blocks=blocks, recurrence=recurrence, warp=warp, size=size, dropout=dropout
         )
@@ -77,13 +81,15 @@ class VGNet(nn.Module):
             upconv(4 * w, 2 * w),
         )
         self.decoder = nn.Sequential(upconv(2 * w, w), upconv(w, w // 2))
-        if warp == "landmark":
+        if warp != "none":
             self.refine = conv(w // 2 + 6, w // 2)  # with the warped image and the place of the open mouth
             self.mouth_colour = nn.Parameter(
                 torch.tensor([-0.5, -0.6, -0.6])
             )  # before tanh: a dark red shade
         self.motion_head = nn.Conv2d(w // 2, 3, 7, padding=3)
         self.attention_head = nn.Conv2d(w // 2, 1, 7, padding=3)
+        if warp == "flow":
+            self.flow_head = nn.Conv2d(w // 2, 2, 7, padding=3)
 
     def _initialise(self) -> None:
         for module in self.modules():
@@ -92,6 +98,13 @@ class VGNet(nn.Module):
                 self.gru.hidden_gates,
             ):
                 nn.init.normal_(module.weight, 0.0, 0.02)
+        if self.config["warp"] == "flow":  # it starts as no flow
+            nn.init.zeros_(self.flow_head.weight)
+            nn.init.zeros_(self.flow_head.bias)
+
+    def start_from_landmark_warp(self, other: VGNet) -> None:
+        """Takes over the weights of a network with the landmark warp alone, so that this one makes the same frames."""
+        self.load_state_dict(self.state_dict() | other.state_dict())
 
     @torch.no_grad()
     def centre_landmarks(self, mean: Tensor) -> None:
@@ -118,13 +131,12 @@ class VGNet(nn.Module):
         hidden, state = self.gru(unfold(hidden, len(landmarks)), state)
         generated = unfold(self.generator(fold(hidden)), len(landmarks))
         fused = torch.lerp(shallow.unsqueeze(1).to(generated.dtype), generated, attention.to(generated.dtype))
-        still = self._still(example_image, landmarks, example_landmarks)
-        mouth = (
-            mouth_maps(landmarks, example_landmarks, still.shape[-1])
-            if self.config["warp"] != "none"
-            else None
-        )
-        alpha, motion = self._heads(self.decoder(fold(fused)), fold(still), mouth)
+        features = self.decoder(fold(fused))
+        if self.config["warp"] == "none":
+            still = example_image.unsqueeze(1).expand(-1, landmarks.shape[1], -1, -1, -1)
+            alpha, motion = self._heads(features)
+        else:
+            still, alpha, motion = self._warped_heads(features, example_image, landmarks, example_landmarks)
         alpha, motion = unfold(alpha, len(landmarks)), unfold(motion, len(landmarks))
         return VGOutput(torch.lerp(still, motion, alpha), alpha, motion, attention, still, state)
 
@@ -143,25 +155,45 @@ class VGNet(nn.Module):
         attention = torch.sigmoid(self.landmark_attention(fold(both)))
         return features[:, :-1] - features[:, -1:], unfold(attention, batch)
 
-    def _still(self, example_image: Tensor, landmarks: Tensor, example_landmarks: Tensor) -> Tensor:
-        if self.config["warp"] == "landmark":
-            return landmark_warp(example_image, example_landmarks, landmarks)
-        return example_image.unsqueeze(1).expand(-1, landmarks.shape[1], -1, -1, -1)
-
-    def _heads(self, features: Tensor, still: Tensor, mouth: Tensor | None) -> tuple[Tensor, Tensor]:
-        """features (N, 32, H, W), still (N, 3, H, W), mouth maps -> attention (N, 1, H, W), motion (N, 3, H, W)"""
-        start = torch.zeros(1, device=features.device)
-        if mouth is not None:
-            # The motion map starts as the warped image, darker where the mouth opens wider than the example's; the
-            # attention starts open there. Otherwise training shuts it before the motion map has learnt to paint.
-            still, mouth = torch.atanh(still.clamp(-0.98, 0.98)), fold(mouth)
-            features = self.refine(torch.cat([features, still.to(features), mouth.to(features)], dim=1))
-            wider = mouth[:, 2:]
-            start = torch.cat(
-                [MOUTH_ATTENTION * wider, still + wider * self.mouth_colour.view(1, 3, 1, 1)], dim=1
-            )
-        # Both heads in one convolution.
-        weight = torch.cat([self.attention_head.weight, self.motion_head.weight])
-        bias = torch.cat([self.attention_head.bias, self.motion_head.bias])
-        maps = F.conv2d(features, weight, bias, padding=3).float() + start
+    def _heads(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """features (N, w / 2, H, W) -> attention (N, 1, H, W), motion (N, 3, H, W)"""
+        maps = self._maps(features)
         return torch.sigmoid(maps[:, :1]), torch.tanh(maps[:, 1:])
+
+    def _warped_heads(
+        self, features: Tensor, image: Tensor, landmarks: Tensor, example_landmarks: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """features (B T, w / 2, H, W), image (B, 3, H, W) -> still (B, T, 3, H, W), and as `_heads`
+
+        The motion map starts as the warped image, darker where the mouth opens wider than the example's; the attention
+        starts open there. Otherwise training shuts it before the motion map has learnt to paint.
+        """
+        size, batch = image.shape[-1], len(image)
+        sampling = landmark_sampling(example_landmarks, landmarks, size)
+        mouth = fold(mouth_maps(landmarks, example_landmarks, size))
+        still = sample(image, sampling)
+        shown = torch.cat([_before_tanh(fold(still)), mouth], dim=1)
+        maps = self._maps(self.refine(torch.cat([features, shown.to(features)], dim=1)))
+        if self.config["warp"] == "flow":
+            still = sample(image, sampling + unfold(_smooth_flow(maps[:, 4:]), batch))
+        wider = mouth[:, 2:]
+        attention = torch.sigmoid(maps[:, :1] + MOUTH_ATTENTION * wider)
+        start = _before_tanh(fold(still)) + wider * self.mouth_colour.view(1, 3, 1, 1)
+        return still, attention, torch.tanh(maps[:, 1:4] + start)
+
+    def _maps(self, features: Tensor) -> Tensor:
+        """features (N, w / 2, H, W) -> attention, motion and, if any, flow (N, 4 or 6, H, W), by one convolution"""
+        heads = [self.attention_head, self.motion_head]
+        heads += [self.flow_head] if self.config["warp"] == "flow" else []
+        weight, bias = (torch.cat([getattr(head, name) for head in heads]) for name in ("weight", "bias"))
+        return F.conv2d(features, weight, bias, padding=3).float()
+
+
+def _before_tanh(images: Tensor) -> Tensor:
+    return torch.atanh(images.clamp(-0.98, 0.98))
+
+
+def _smooth_flow(maps: Tensor) -> Tensor:
+    """maps (N, 2, H, W) -> (N, H, W, 2), in normalised coordinates"""
+    flow = FURTHEST * torch.tanh(F.avg_pool2d(maps, SMOOTH))
+    return F.interpolate(flow, maps.shape[-2:], mode="bilinear", align_corners=False).permute(0, 2, 3, 1)

@@ -18,20 +18,32 @@ def landmark_warp(image: Tensor, source: Tensor, target: Tensor, regularisation:
     Landmarks are normalised (half image sizes about the centre, the coordinates of `grid_sample`). The image's border
     stays. regularisation: how far the spline may miss a landmark for the sake of smoothness.
     """
-    with torch.autocast(image.device.type, enabled=False):
-        image, source, target = image.float(), source.float(), target.float()
+    return sample(image, landmark_sampling(source, target, image.shape[-1], regularisation))
+
+
+def landmark_sampling(source: Tensor, target: Tensor, size: int, regularisation: float = 3e-3) -> Tensor:
+    """source (B, 136), target (B, T, 136) -> (B, T, size, size, 2): where the warp finds each pixel in the image"""
+    with torch.autocast(target.device.type, enabled=False):
+        source, target = source.float(), target.float()
         flow = thin_plate_flow(
             source.unsqueeze(1).expand_as(target), target, regularisation
         )  # (B, T, 33, 33, 2)
-        batch, steps = target.shape[:2]
-        height, width = image.shape[-2:]
         flow = flow.flatten(0, 1).permute(0, 3, 1, 2)
-        flow = F.interpolate(flow, (height, width), mode="bilinear", align_corners=False)
-        sampling = pixel_grid(height, width, image) + flow.permute(0, 2, 3, 1)  # (B T, H, W, 2)
+        flow = F.interpolate(flow, (size, size), mode="bilinear", align_corners=False)
+        sampling = pixel_grid(size, size, target) + flow.permute(0, 2, 3, 1)
+        return sampling.unflatten(0, target.shape[:2])
+
+
+def sample(image: Tensor, sampling: Tensor) -> Tensor:
+    """image (B, 3, H, W) in [-1, 1], sampling (B, T, H, W, 2), normalised -> (B, T, 3, H, W)"""
+    with torch.autocast(image.device.type, enabled=False):
+        steps, height = sampling.shape[1:3]
         # One tall sampling grid per clip: its T frames share one source image.
-        sampling = sampling.reshape(batch, steps * height, width, 2)
+        tall = sampling.float().flatten(1, 2)  # (B, T H, W, 2)
         # Bilinear sampling would blur what moves.
-        warped = F.grid_sample(image, sampling, mode="bicubic", padding_mode="border", align_corners=False)
+        warped = F.grid_sample(
+            image.float(), tall, mode="bicubic", padding_mode="border", align_corners=False
+        )
         return warped.clamp(-1, 1).unflatten(2, (steps, height)).transpose(1, 2)
 
 
