@@ -23,7 +23,7 @@ from data.loader import step_loader
 from data.portraits import PortraitSamples
 from data.splits import clip_ids
 from data.store import ClipStore
-from models import Discriminator, VGNet, VGOutput
+from models import Discriminator, MouthDiscriminator, VGNet, VGOutput
 from models.vgnet import WARPS
 from utils.checkpoint import load_model
 from utils.cli import add_flag, add_number, parser
@@ -35,7 +35,9 @@ from utils.losses import (
     adversarial_loss,
     discriminator_loss,
     dynamic_pixel_loss,
+    hinge_loss,
     landmark_loss,
+    matching_loss,
     mouth_map,
     pixel_loss,
     texture_loss,
@@ -93,16 +95,21 @@ def add_loss_flags(flags: ArgumentParser) -> None:
     number("mouth_weight", 2.0, "extra pixel weight of the mouth; the paper's: 0")
     number("motion_weight", 0.0, "error of the motion map by itself, for -warp landmark; the paper's: 0")
     number("texture_weight", 0.0, "strength of fine detail; the paper's: 0")
+    number("mouth_adversarial_weight", 0.0, "GAN loss of a discriminator of mouths; the paper's: 0")
+    number("mouth_matching_weight", 0.0, "features of that discriminator, fake against real; the paper's: 0")
     number("adversarial_weight", 0.1, "GAN loss; the paper's: 1")
-    number("adversarial_start", 0, "step from which the discriminator trains")
+    number("adversarial_start", 0, "step from which the discriminators train")
     number("landmark_weight", 1.0, "landmarks read off frames, in both networks' losses; the paper's: 1")
     number("mouth_landmark_weight", 10.0, "of the mouth's y among them; the original's effect: 10000")
 
 
 def generator_loss(
-    fake: VGOutput, batch: Batch, discriminator: Discriminator | None, args: Namespace
+    fake: VGOutput, batch: Batch, judges: dict[str, nn.Module], args: Namespace
 ) -> tuple[Tensor, Parts]:
-    """Eq. 7: the generator's terms, kept apart so that the log can show each."""
+    """Eq. 7: the generator's terms, kept apart so that the log can show each.
+
+    judges: the discriminators that it has to please, of "clips" and of "mouths".
+    """
     weight = (
         mouth_map(batch["landmarks"], fake.frames.shape[-1], args.mouth_weight) if args.mouth_weight else None
     )
@@ -112,14 +119,22 @@ def generator_loss(
         parts["motion"] = pixel_loss(fake.motion, batch["frames"], weight)
     if args.texture_weight:
         parts["texture"] = texture_loss(fake.frames, batch["frames"], weight)
-    if discriminator is not None:
-        logits, landmarks = discriminator(fake.frames, batch["example_landmarks"])
+    if "clips" in judges:
+        logits, landmarks = judges["clips"](fake.frames, batch["example_landmarks"])
         parts["adversarial"] = adversarial_loss(logits.float())
         parts["landmark"] = landmark_loss(landmarks.float(), batch["landmarks"], args.mouth_landmark_weight)
+    if "mouths" in judges:
+        logits, seen = judges["mouths"](fake.frames, batch["landmarks"])
+        with torch.no_grad():
+            seen_real = judges["mouths"](batch["frames"], batch["landmarks"])[1]
+        parts["mouth_adversarial"] = -logits.float().mean()
+        parts["mouth_matching"] = matching_loss(seen, seen_real)
     return sum(getattr(args, f"{name}_weight") * part for name, part in parts.items()), parts
 
 
-def judge(discriminator: nn.Module, fake: VGOutput, batch: Batch, args: Namespace) -> tuple[Tensor, Parts]:
+def judge_clips(
+    discriminator: nn.Module, fake: VGOutput, batch: Batch, args: Namespace
+) -> tuple[Tensor, Parts]:
     """Eq. 6 on one batch; the generator gets no gradient."""
     example = batch["example_landmarks"]
     # One call for both, so that batch normalisation sees real and fake alike.
@@ -128,6 +143,19 @@ def judge(discriminator: nn.Module, fake: VGOutput, batch: Batch, args: Namespac
     (real, false), (read_real, read_fake) = logits.float().chunk(2), landmarks.float().chunk(2)
     landmarks, weights = batch["landmarks"], (args.landmark_weight, args.mouth_landmark_weight)
     return discriminator_loss(real, false, read_real, read_fake, landmarks, *weights)
+
+
+def judge_mouths(
+    discriminator: nn.Module, fake: VGOutput, batch: Batch, _: Namespace
+) -> tuple[Tensor, Parts]:
+    """The hinge loss of the discriminator of mouths on one batch; the generator gets no gradient."""
+    both = torch.cat([batch["frames"], fake.frames.detach()])
+    logits, _ = discriminator(both, torch.cat([batch["landmarks"]] * 2))
+    loss = hinge_loss(*logits.float().chunk(2))
+    return loss, {"mouths": loss}
+
+
+JUDGES = {"clips": judge_clips, "mouths": judge_mouths}
 
 
 @torch.no_grad()
@@ -159,15 +187,42 @@ def save_sample(path: Path, fake: VGOutput, batch: Batch) -> None:
     save_rows(path, rows)
 
 
-def build(args: Namespace, size: int, device: torch.device) -> tuple[VGNet, Discriminator]:
-    """Generator and discriminator as the flags describe them."""
+def build(args: Namespace, size: int, device: torch.device) -> tuple[VGNet, dict[str, nn.Module]]:
+    """The generator, and the discriminators that have a weight, as the flags describe them"""
     torch.manual_seed(args.seed)
     generator = VGNet(args.width, args.blocks, args.recurrence, args.warp, size, args.dropout)
     generator.centre_landmarks(torch.from_numpy(normalise(TEMPLATE)))
-    discriminator = Discriminator(args.discriminator_width or args.width, size=size)
-    return tuple(
-        network.to(device, memory_format=torch.channels_last) for network in (generator, discriminator)
-    )
+    width = args.discriminator_width or args.width
+    judges: dict[str, nn.Module] = {}
+    if args.adversarial_weight or args.landmark_weight:
+        judges["clips"] = Discriminator(width, size=size)
+    if args.mouth_adversarial_weight or args.mouth_matching_weight:
+        judges["mouths"] = MouthDiscriminator(width, size)
+    for network in (generator, *judges.values()):
+        network.to(device, memory_format=torch.channels_last)
+    return generator, judges
+
+
+def adam(network: nn.Module, args: Namespace) -> torch.optim.Adam:
+    return torch.optim.Adam(network.parameters(), lr=args.lr, betas=(args.beta1, args.beta2), fused=True)
+
+
+def learn_to_judge(
+    judges: dict[str, nn.Module],
+    optimisers: dict[str, torch.optim.Adam],
+    fake: VGOutput,
+    batch: Batch,
+    step: int,
+    args: Namespace,
+) -> Parts:
+    """A step of every discriminator -> the parts of their losses"""
+    parts = {}
+    for name, judge in judges.items():
+        with autocast(args.precision, fake.frames.device):
+            loss, judged = JUDGES[name](judge, fake, batch, args)
+        update(optimisers[name], loss, step, args)
+        parts |= {f"judge_{part}": value.detach() for part, value in judged.items()}
+    return parts
 
 
 def warm_start(model: VGNet, path: Path | None) -> None:
@@ -190,22 +245,21 @@ def train(args: Namespace, device: torch.device) -> None:
     train_ids = clip_ids(store, args.dataset, "train", args.splits)
     val_ids = clip_ids(store, args.dataset, "val", args.splits, optional=True)
     samples = PortraitSamples(store, train_ids, args.frames, args.seed, args.augment, args.speaker_power)
-    model, discriminator = build(args, store.size, device)
+    model, judges = build(args, store.size, device)
     warm_start(model, args.load_model)
-    optimisers = [
-        torch.optim.Adam(network.parameters(), lr=args.lr, betas=(args.beta1, args.beta2), fused=True)
-        for network in (model, discriminator)
-    ]
+    optimiser, optimisers = adam(model, args), {name: adam(judge, args) for name, judge in judges.items()}
     average = MovingAverage(model, args.ema) if args.ema else None
     state = TrainingState(
         args.model_dir / f"{args.model_name}_state.pt",
-        dict(model=model, discriminator=discriminator, optimiser=optimisers[0], optimiser_d=optimisers[1]),
-        run_settings(model, args, world_size()) | dict(discriminator=discriminator.config),
+        dict(model=model, optimiser=optimiser)
+        | judges
+        | {f"optimiser_{name}": one for name, one in optimisers.items()},
+        run_settings(model, args, world_size()) | {name: judge.config for name, judge in judges.items()},
         average,
     )
     first = state.load(device)
     generate = parallel(torch.compile(model) if args.compile else model, device)
-    discriminate = parallel(discriminator, device)
+    judging = {name: parallel(judge, device) for name, judge in judges.items()}
     validation = []
     if val_ids and is_main():
         chosen = PortraitSamples(store, val_ids, args.frames, seed=1, augment=False)
@@ -216,21 +270,18 @@ def train(args: Namespace, device: torch.device) -> None:
         for step, batch in enumerate(loader, start=first):
             batch = {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
             seed_step(args.seed, step)
-            adversarial = step >= args.adversarial_start
+            judged = step >= args.adversarial_start
             model.train()
             with autocast(args.precision, device):
                 fake = generate(batch["example_image"], batch["landmarks"], batch["example_landmarks"])
-            parts = {}
-            if adversarial:
-                with autocast(args.precision, device):
-                    loss, judged = judge(discriminate, fake, batch, args)
-                update(optimisers[1], loss, step, args)
-                parts = {f"judge_{name}": part.detach() for name, part in judged.items()}
-            discriminator.requires_grad_(False)
+            parts = learn_to_judge(judging, optimisers, fake, batch, step, args) if judged else {}
+            for judge in judges.values():
+                judge.requires_grad_(False)
             with autocast(args.precision, device):
-                loss, generated = generator_loss(fake, batch, discriminator if adversarial else None, args)
-            update(optimisers[0], loss, step, args)
-            discriminator.requires_grad_(True)
+                loss, generated = generator_loss(fake, batch, judges if judged else {}, args)
+            update(optimiser, loss, step, args)
+            for judge in judges.values():
+                judge.requires_grad_(True)
             if average:
                 average.update(model, step)
             done, last = step + 1, step + 1 == args.steps or stop.requested()

@@ -146,9 +146,10 @@ class VGNet(nn.Module):
         # The example goes through the shared layers as one more frame of its clip.
         together = fold(torch.cat([landmarks, example_landmarks.unsqueeze(1)], dim=1))
         side = self.config["size"] // 16
-        maps = self.landmark_maps(
-            self.landmark_encoder(together).view(-1, 1, side, side)
-        )  # (B (T + 1), 256, h, w)
+        # bfloat16 would round landmarks to a quarter of a pixel.
+        with torch.autocast(together.device.type, enabled=False):
+            together = self.landmark_encoder(together.float())
+        maps = self.landmark_maps(together.view(-1, 1, side, side))  # (B (T + 1), 256, h, w)
         features = unfold(self.landmark_features(maps), batch)
         maps = unfold(maps, batch)
         both = torch.cat([maps[:, :-1], maps[:, -1:].expand(-1, steps, -1, -1, -1)], dim=2)

@@ -7,7 +7,14 @@ from torch.nn import functional as F
 import vgnet
 from models import VGOutput
 from utils.landmarks import TEMPLATE, normalise
-from utils.losses import discriminator_loss, dynamic_pixel_loss, mouth_map, texture_loss
+from utils.losses import (
+    discriminator_loss,
+    dynamic_pixel_loss,
+    hinge_loss,
+    matching_loss,
+    mouth_map,
+    texture_loss,
+)
 
 
 def noise(size: int = 64) -> torch.Tensor:
@@ -89,5 +96,18 @@ def test_vgnets_flag_weighs_them(judged):
 
     for weight in (1.0, 2.5):
         args = vgnet.parse_args(["-landmark_weight", str(weight)])
-        loss, _ = vgnet.judge(discriminator, output, batch, args)
+        loss, _ = vgnet.judge_clips(discriminator, output, batch, args)
         assert loss == discriminator_loss(*judged, weight, args.mouth_landmark_weight)[0]
+
+
+def test_the_hinge_loss_wants_a_margin():
+    sure = torch.full((4, 1, 3, 3), 1.5)
+    assert hinge_loss(sure, -sure) == 0
+    assert hinge_loss(0 * sure, 0 * sure) == 2 and hinge_loss(-sure, sure) == 5
+
+
+def test_matching_compares_features_and_teaches_the_fake_alone():
+    fake, real = torch.zeros(2, 3, requires_grad=True), torch.ones(2, 3, requires_grad=True)
+    loss = matching_loss([fake, fake], [real, 3 * real])
+    loss.backward()
+    assert loss == 2 and fake.grad.abs().sum() > 0 and real.grad is None

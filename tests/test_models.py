@@ -4,11 +4,14 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from models import ATNet, ATNetSingle, Discriminator, VGNet
+from models import ATNet, ATNetSingle, Discriminator, MouthDiscriminator, VGNet
 from models.convgru import ConvGRU
+from models.mouth_discriminator import mouth_crops
+from models.vgnet import FURTHEST, WARPS
 from models.warp import landmark_warp, mouth_maps
 from models.winograd import CHANNELS, Conv3x3
 from utils.landmarks import TEMPLATE, normalise
+from utils.losses import hinge_loss
 
 FACE = torch.from_numpy(normalise(TEMPLATE))
 
@@ -35,7 +38,7 @@ def portrait() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return torch.rand(2, 3, 64, 64) * 2 - 1, FACE + 0.05 * torch.randn(2, 5, 136), FACE.expand(2, -1)
 
 
-@pytest.mark.parametrize("warp", ["none", "landmark"])
+@pytest.mark.parametrize("warp", WARPS)
 @pytest.mark.parametrize("recurrence", ["none", "time"])
 def test_vgnet_folded_over_time_is_frame_by_frame(portrait, warp, recurrence):
     image, landmarks, example = portrait
@@ -49,6 +52,17 @@ def test_vgnet_folded_over_time_is_frame_by_frame(portrait, warp, recurrence):
     assert whole.frames.shape == (2, 5, 3, 64, 64) and whole.attention.shape == (2, 5, 1, 64, 64)
     assert whole.motion.shape == (2, 5, 3, 64, 64) and whole.landmark_attention.shape == (2, 5, 1, 16, 16)
     torch.testing.assert_close(whole.frames, torch.cat(frames, 1), atol=1e-5, rtol=0)
+
+
+def test_landmarks_keep_their_precision_in_bfloat16(portrait):
+    """Rounded to bfloat16, a face would move in steps of a quarter of a pixel."""
+    model, seen = small_vgnet(), []
+    model.landmark_encoder.register_forward_hook(lambda *call: seen.append(call[2]))
+    with torch.no_grad():
+        model(*portrait)
+        with torch.autocast("cpu", torch.bfloat16):
+            model(*portrait)
+    torch.testing.assert_close(seen[0], seen[1], rtol=0, atol=0)
 
 
 def test_clips_of_a_batch_do_not_mix(portrait):
@@ -120,7 +134,11 @@ def test_every_parameter_of_every_network_learns(portrait):
     cases = [
         (ATNet(**small, example_features=(8, 8), hidden=8), (audio, coefficients)),
         (ATNetSingle(**small), (audio,)),
-        (VGNet(4, 2, size=64, warp="landmark").train(), portrait),
+        (VGNet(4, 2, size=64, warp="flow").train(), portrait),
+        (
+            MouthDiscriminator(4, size=64),
+            (landmarks.new_ones(2, 5, 3, 64, 64) * image.unsqueeze(1), landmarks),
+        ),
         (
             Discriminator(4, 16, 8, size=64),
             (landmarks.new_ones(2, 5, 3, 64, 64) * image.unsqueeze(1), example),
@@ -129,6 +147,7 @@ def test_every_parameter_of_every_network_learns(portrait):
     for model, inputs in cases:
         outputs = model(*inputs)
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+        outputs = [x for x in outputs if isinstance(x, torch.Tensor)]
         sum((x * torch.randn_like(x)).sum() for x in outputs).backward()
         dead = [
             name for name, weight in model.named_parameters() if weight.grad is None or not weight.grad.any()
@@ -215,3 +234,50 @@ def test_centring_makes_motion_louder_than_identity():
         encoded = model.landmark_encoder(landmarks.flatten(0, 1))
         spread.append(encoded.std(0).mean() / encoded.mean())
     assert spread[1] > 3 * spread[0]
+
+
+def test_a_network_with_flow_starts_from_one_without(portrait):
+    landmark, flow = small_vgnet(warp="landmark"), small_vgnet(warp="flow")
+    flow.start_from_landmark_warp(landmark)
+    with torch.no_grad():
+        torch.testing.assert_close(flow(*portrait).frames, landmark(*portrait).frames, rtol=0, atol=0)
+
+
+def test_the_learned_flow_moves_the_warped_image():
+    """The same flow everywhere shifts it: what lay two pixels to the right comes here."""
+    model, image = small_vgnet(warp="flow"), torch.rand(1, 3, 64, 64)
+    two_pixels = 2 * 2 / 64
+    with torch.no_grad():
+        model.flow_head.bias.copy_(torch.atanh(torch.tensor([two_pixels / FURTHEST, 0.0])))
+        still = model(image, FACE.view(1, 1, 136), FACE[None]).still[0, 0]
+    torch.testing.assert_close(still[:, :, :-4], image[0, :, :, 2:-2], atol=1e-3, rtol=0)
+
+
+def test_mouth_crops_lie_about_the_mouth():
+    y, x = torch.meshgrid(torch.arange(128), torch.arange(128), indexing="ij")
+    places = torch.stack([x, y]).float().expand(2, 3, 2, 128, 128)
+    shift = torch.tensor([[0.0, 0.0], [10.0, -6.0]]) / 64
+    landmarks = (FACE.view(68, 2) + shift[:, None, None]).expand(2, 3, 68, 2).flatten(2)
+    crops = mouth_crops(places, landmarks, 48)
+    assert crops.shape == (2, 3, 2, 48, 48)
+    mouth = torch.tensor(TEMPLATE[48:68]).mean(0)
+    middle = crops.mean((1, 3, 4))
+    torch.testing.assert_close(middle[0], mouth, atol=0.51, rtol=0)
+    torch.testing.assert_close(middle[1] - middle[0], torch.tensor([10.0, -6.0]))
+    assert mouth_crops(places, landmarks + 0.9, 48)[..., -1, -1].max() == 127  # never beyond the image
+
+
+def test_the_mouth_discriminator_learns_to_see_blur():
+    torch.manual_seed(0)
+    model, landmarks = MouthDiscriminator(8), FACE.expand(2, 2, -1)
+    optimiser = torch.optim.Adam(model.parameters(), lr=2e-3, betas=(0.5, 0.999))
+    losses = []
+    for _ in range(40):
+        real = torch.rand(2, 2, 3, 128, 128) * 2 - 1
+        fake = F.avg_pool2d(real.flatten(0, 1), 3, 1, 1).unflatten(0, (2, 2))
+        loss = hinge_loss(model(real, landmarks)[0], model(fake, landmarks)[0])
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.5 < 1.5 < losses[0]

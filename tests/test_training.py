@@ -19,11 +19,12 @@ from models import ATNet, ATNetSingle, VGNet
 from tests.synthetic import make_store
 from utils.checkpoint import load_model
 from utils.errors import run
-from utils.training import Stop
+from utils.training import Stop, read_state
 
 ROOT = Path(__file__).parent.parent
 AT = "-channels 4,4,8,8,8 -audio_features 16,16 -hidden 8 -layers 1 -frames 8 -batch_size 4".split()
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+NO_JUDGES = "-adversarial_weight 0 -landmark_weight 0".split()
 VG = "-width 4 -blocks 1 -frames 4 -batch_size 2 -warp landmark".split()
 
 
@@ -135,6 +136,23 @@ def test_weights_can_be_fine_tuned(store, tmp_path, capsys):
     same({n: first[n] for n in trained}, {n: second[n] for n in trained}, rtol=0, atol=0)
     assert train(vgnet, store, tmp_path / "third", "-steps", 1, "-width", 8, "-load_model", start) == 2
     assert "vgnet.safetensors: its network has width 4" in capsys.readouterr().err
+    options = ("-steps", 1, "-lr", 0, "-warp", "flow", "-load_model", start)
+    assert train(vgnet, store, tmp_path / "flow", *options) == 0
+    flow = weights(tmp_path / "flow")
+    same({n: first[n] for n in trained}, {n: flow[n] for n in trained}, rtol=0, atol=0)
+
+
+def test_both_discriminators_train_and_resume(store, tmp_path):
+    options = ("-mouth_adversarial_weight", 0.1, "-mouth_matching_weight", 1, "-warp", "flow")
+    assert train(vgnet, store, tmp_path / "whole", *options, "-steps", 3) == 0
+    for steps in (1, 3):
+        assert train(vgnet, store, tmp_path / "parts", *options, "-steps", steps) == 0
+    states = [read_state(tmp_path / name / "vgnet_state.pt")["state"] for name in ("whole", "parts")]
+    assert {"clips", "mouths", "optimiser_clips", "optimiser_mouths"} <= states[0].keys()
+    for name in ("model", "clips", "mouths"):
+        same(states[0][name], states[1][name], rtol=0, atol=0)
+    assert train(vgnet, store, tmp_path / "none", *options[4:], *NO_JUDGES, "-steps", 1) == 0
+    assert not {"clips", "mouths"} & read_state(tmp_path / "none" / "vgnet_state.pt")["state"].keys()
 
 
 def environment() -> dict[str, str]:

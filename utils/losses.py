@@ -105,6 +105,17 @@ def adversarial_loss(logits: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits, torch.ones_like(logits))
 
 
+def hinge_loss(logits_real: Tensor, logits_fake: Tensor) -> Tensor:
+    """Patch logits (N, 1, h, w) -> the hinge loss of a discriminator (not in the paper)"""
+    return F.relu(1 - logits_real).mean() + F.relu(1 + logits_fake).mean()
+
+
+def matching_loss(features_fake: list[Tensor], features_real: list[Tensor]) -> Tensor:
+    """How far the discriminator's features of fake pictures are from the real ones' (Wang et al. 2018, Eq. 5)"""
+    pairs = zip(features_fake, features_real, strict=True)
+    return sum(F.l1_loss(fake, real.detach()) for fake, real in pairs) / len(features_fake)
+
+
 def noise_resilient_loss(
     made: Tensor, features: Tensor, true: Tensor, feature_weight: float, scale: Tensor | float = 1.0
 ) -> tuple[Tensor, Parts]:

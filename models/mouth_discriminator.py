@@ -1,0 +1,58 @@
+"""A second, small discriminator that judges nothing but mouths, patch by patch (not in the paper).
+
+The paper's discriminator says one word about a whole clip; what a short training leaves soft is a few hundred pixels of
+teeth and lips. This one sees those alone, at full resolution, and says of every patch whether it is real.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from models.layers import fold
+from models.warp import mouth_maps
+
+
+class MouthDiscriminator(nn.Module):
+    """Patches of 22 x 22 pixels, in a square of 3/8 of the image about each clip's mouth, real or fake."""
+
+    def __init__(self, width: int = 32, size: int = 128) -> None:
+        super().__init__()
+        self.config = dict(width=width, size=size)
+        self.side = 3 * size // 8
+        shapes = [(5, width, 4, 2), (width, 2 * width, 4, 2), (2 * width, 4 * width, 3, 1)]
+        self.layers = nn.ModuleList(
+            nn.Sequential(spectral_norm(nn.Conv2d(*shape, padding=1)), nn.LeakyReLU(0.2)) for shape in shapes
+        )
+        self.head = spectral_norm(nn.Conv2d(4 * width, 1, 3, padding=1))
+
+    def forward(self, frames: Tensor, landmarks: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """frames (B, T, 3, H, W), landmarks (B, T, 136) -> logits (B T, 1, h, w), each layer's features
+
+        It also sees where the landmarks have the inside of the mouth.
+        """
+        inside = mouth_maps(landmarks, landmarks[:, 0], frames.shape[-1])[:, :, :2]
+        pictures = torch.cat([frames.float(), inside], dim=2)
+        x = fold(mouth_crops(pictures, landmarks, self.side))
+        features = []
+        for layer in self.layers:
+            x = layer(x)
+            features.append(x)
+        return self.head(x), features
+
+
+def mouth_crops(pictures: Tensor, landmarks: Tensor, side: int) -> Tensor:
+    """pictures (B, T, C, H, W), landmarks (B, T, 136) -> (B, T, C, side, side) about the middle of each clip's mouth
+
+    Whole pixels, as resampling would blur what is to be judged.
+    """
+    size = pictures.shape[-1]
+    middle = landmarks.unflatten(-1, (68, 2))[..., 48:68, :].mean((1, 2))  # (B, 2)
+    corners = ((middle + 1) / 2 * size - side / 2).round().long().clamp(0, size - side)
+    return torch.stack(
+        [
+            one[..., top : top + side, left : left + side]
+            for one, (left, top) in zip(pictures, corners.tolist(), strict=True)
+        ]
+    )
