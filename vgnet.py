@@ -24,7 +24,7 @@ from data.portraits import PortraitSamples
 from data.splits import clip_ids
 from data.store import ClipStore
 from models import Discriminator, VGNet, VGOutput
-from utils.cli import add_flag, add_number, parser
+from utils.cli import add_flag, add_number, add_switch, parser
 from utils.distributed import is_main, launch, parallel, world_size
 from utils.errors import UserError, run
 from utils.landmarks import TEMPLATE, normalise
@@ -80,6 +80,8 @@ def add_network_flags(flags: ArgumentParser) -> None:
     add_flag(flags, "recurrence", choices=("time", "none"), default="time", help=memory)
     warp = "landmark: move the pixels first"
     add_flag(flags, "warp", choices=("none", "landmark"), default="none", help=warp)
+    attention = "none: frames are regressed directly, by the motion map alone (default map)"
+    add_flag(flags, "attention", choices=("map", "none"), default="map", help=attention)
     add_flag(flags, "discriminator_width", type=int, help="its first layer's channels (default: -width)")
 
 
@@ -87,12 +89,14 @@ def add_loss_flags(flags: ArgumentParser) -> None:
     """What counts for how much in training"""
     number = partial(add_number, flags)
     number("pixel_weight", 10.0, "dynamic pixel-wise loss; the paper's: 10")
+    dynamic = "weigh pixels by the attention (default), or false for plain L1, the paper's ND"
+    add_switch(flags, "dynamic_pixel_loss", True, dynamic)
     number("beta", 0.5, "least pixel weight; the paper's: 0.5")
     number("mouth_weight", 2.0, "extra pixel weight of the mouth; the paper's: 0")
     number("motion_weight", 0.0, "error of the motion map by itself, for -warp landmark; the paper's: 0")
     number("texture_weight", 0.0, "strength of fine detail; the paper's: 0")
     number("adversarial_weight", 0.1, "GAN loss; the paper's: 1")
-    number("adversarial_start", 0, "step from which the discriminator trains")
+    number("adversarial_start", 0, "step from which the discriminator trains; at -steps or beyond: never")
     number("landmark_weight", 1.0, "landmarks read off frames, in both networks' losses; the paper's: 1")
     number("mouth_landmark_weight", 10.0, "of the mouth's y among them; the original's effect: 10000")
 
@@ -104,7 +108,9 @@ def generator_loss(
     weight = (
         mouth_map(batch["landmarks"], fake.frames.shape[-1], args.mouth_weight) if args.mouth_weight else None
     )
-    parts = {"pixel": dynamic_pixel_loss(fake.frames, batch["frames"], fake.attention, args.beta, weight)}
+    pixel = partial(dynamic_pixel_loss, attention=fake.attention, beta=args.beta)
+    pixel = pixel if args.dynamic_pixel_loss else pixel_loss
+    parts = {"pixel": pixel(fake.frames, batch["frames"], weight=weight)}
     if args.motion_weight:
         # Where the attention is shut, nothing else would keep the motion map an image to which it could open.
         parts["motion"] = pixel_loss(fake.motion, batch["frames"], weight)
@@ -160,7 +166,8 @@ def save_sample(path: Path, fake: VGOutput, batch: Batch) -> None:
 def build(args: Namespace, size: int, device: torch.device) -> tuple[VGNet, Discriminator]:
     """Generator and discriminator as the flags describe them."""
     torch.manual_seed(args.seed)
-    generator = VGNet(args.width, args.blocks, args.recurrence, args.warp, size, args.dropout)
+    names = ("width", "blocks", "recurrence", "warp", "dropout", "attention")
+    generator = VGNet(**{name: getattr(args, name) for name in names}, size=size)
     generator.centre_landmarks(torch.from_numpy(normalise(TEMPLATE)))
     discriminator = Discriminator(args.discriminator_width or args.width, size=size)
     return tuple(

@@ -33,6 +33,7 @@ class VGNet(nn.Module):
 
     width 64 and blocks 9 are the paper's. warp "landmark" moves the example's pixels by the landmarks first, and lets
     attention and motion paint what a warp cannot show (not in the paper). size: of the square images, a multiple of 16.
+    attention "none" regresses frames directly: they are the motion map, as if the attention were open everywhere.
     """
 
     def __init__(
@@ -43,17 +44,17 @@ class VGNet(nn.Module):
         warp: str = "none",
         size: int = 128,
         dropout: float = 0.5,
+        attention: str = "map",
     ) -> None:
         super().__init__()
-        if warp not in ("none", "landmark") or size % 16:
-            raise ValueError("warp must be 'none' or 'landmark', size a multiple of 16")
-        self.config = dict(
-            width=width, blocks=blocks, recurrence=recurrence, warp=warp, size=size, dropout=dropout
-        )
+        if warp not in ("none", "landmark") or attention not in ("map", "none") or size % 16:
+            raise ValueError("warp: 'none' or 'landmark', attention: 'map' or 'none', size: a multiple of 16")
+        self.config = dict(width=width, blocks=blocks, recurrence=recurrence, warp=warp, size=size)
+        self.config |= dict(dropout=dropout, attention=attention)
         self._add_encoders(width, size)
         self.bottleneck = conv(16 * width, 2 * width)
         self.gru = ConvGRU(2 * width, 8 * width, recurrence)
-        self._add_decoders(width, blocks, dropout, warp)
+        self._add_decoders(width, blocks, dropout, warp, attention)
         self._initialise()
 
     def _add_encoders(self, w: int, size: int) -> None:
@@ -70,7 +71,7 @@ class VGNet(nn.Module):
             nn.Conv2d(2 * w, 1, 3, padding=1),
         )
 
-    def _add_decoders(self, w: int, blocks: int, dropout: float, warp: str) -> None:
+    def _add_decoders(self, w: int, blocks: int, dropout: float, warp: str, attention: str) -> None:
         self.generator = nn.Sequential(
             *(ResidualBlock(8 * w, dropout) for _ in range(blocks)),
             upconv(8 * w, 4 * w),
@@ -83,7 +84,7 @@ class VGNet(nn.Module):
                 torch.tensor([-0.5, -0.6, -0.6])
             )  # before tanh: a dark red shade
         self.motion_head = nn.Conv2d(w // 2, 3, 7, padding=3)
-        self.attention_head = nn.Conv2d(w // 2, 1, 7, padding=3)
+        self.attention_head = nn.Conv2d(w // 2, 1, 7, padding=3) if attention == "map" else None
 
     def _initialise(self) -> None:
         for module in self.modules():
@@ -150,7 +151,7 @@ class VGNet(nn.Module):
 
     def _heads(self, features: Tensor, still: Tensor, mouth: Tensor | None) -> tuple[Tensor, Tensor]:
         """features (N, 32, H, W), still (N, 3, H, W), mouth maps -> attention (N, 1, H, W), motion (N, 3, H, W)"""
-        start = torch.zeros(1, device=features.device)
+        start = torch.zeros(1, 4, 1, 1, device=features.device)
         if mouth is not None:
             # The motion map starts as the warped image, darker where the mouth opens wider than the example's; the
             # attention starts open there. Otherwise training shuts it before the motion map has learnt to paint.
@@ -160,6 +161,9 @@ class VGNet(nn.Module):
             start = torch.cat(
                 [MOUTH_ATTENTION * wider, still + wider * self.mouth_colour.view(1, 3, 1, 1)], dim=1
             )
+        if self.attention_head is None:
+            motion = self.motion_head(features).float() + start[:, 1:]
+            return torch.ones_like(motion[:, :1]), torch.tanh(motion)
         # Both heads in one convolution.
         weight = torch.cat([self.attention_head.weight, self.motion_head.weight])
         bias = torch.cat([self.attention_head.bias, self.motion_head.bias])
