@@ -11,9 +11,6 @@ is kept, unless weights or store are newer. On two CPU cores it takes about half
 
 from __future__ import annotations
 
-import json
-import shlex
-import subprocess
 import sys
 from argparse import Namespace
 from pathlib import Path
@@ -23,14 +20,14 @@ import numpy as np
 from utils.cli import add_flag, parser
 from utils.curves import Panel, draw_figure
 from utils.decode import read_video
-from utils.errors import UserError, run
+from utils.errors import run
 from utils.files import replacing, writable_folder
 from utils.images import write_image
-from utils.markdown import BEGIN, END, Line, Table, insert
+from utils.markdown import Table, insert_into
+from utils.measure import ROOT, Runner, check_inputs, line, shorter
 from utils.report import FIGURES, write_csv
 from utils.scores import STATIC, TRUTH
 
-ROOT = Path(__file__).parent
 FROM_TRUTH, FROM_SPEECH, AT_NET = "VG-net, true landmarks", "VG-net, AT-net's landmarks", "AT-net"
 SNRS = [None, 20, 10, 0]  # dB; None: the voice as it was recorded
 SIGMAS = [0, 0.02, 0.04, 0.06, 0.08, 0.1, 0.12, 0.14]  # the original's range
@@ -82,49 +79,14 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
     return flags.parse_args(argv)
 
 
-def shorter(path: Path) -> Path:
-    """As one would type it here"""
-    here = Path.cwd()
-    return path.relative_to(here) if path.is_relative_to(here) else path
-
-
-class Runner:
-    """Runs test scripts, each once."""
+class NetworkRunner(Runner):
+    """Measures the two networks."""
 
     def __init__(self, args: Namespace) -> None:
         args.at_model, args.vg_model = shorter(args.at_model), shorter(args.vg_model)
+        check_inputs(args.at_model, args.vg_model, args.dataset_dir)
+        super().__init__(args.o, args.dataset_dir, args.splits)
         self.args = args
-        self.inputs = [args.at_model, args.vg_model, args.dataset_dir]
-        missing = [path for path in self.inputs if not path.exists()]
-        if missing:
-            raise UserError(f"{missing[0]}: does not exist; see the README on stores and weights")
-        self.newest = max(path.stat().st_mtime for path in self.inputs)
-        self.measured: dict[str, dict] = {}
-
-    def __call__(self, name: str, script: str, *options: object) -> dict:
-        """The script's metrics.json, from OUT/name, made now or by an earlier run. Raises UserError where it failed."""
-        folder = self.args.o / name
-        options = [*options, "--dataset_dir", self.args.dataset_dir, "-sample_dir", folder]
-        options += ["--splits", self.args.splits] if self.args.splits else []
-        options = [str(option) for option in options]
-        command = shlex.join(["python", script, *options])
-        if name not in self.measured:
-            self.measured[name] = self._kept(folder / "metrics.json", command) or self._measure(command)
-        return self.measured[name]
-
-    def _kept(self, result: Path, command: str) -> dict | None:
-        if not result.exists() or result.stat().st_mtime < self.newest:
-            return None
-        metrics = json.loads(result.read_text())
-        return metrics if metrics["command"] == command else None
-
-    def _measure(self, command: str) -> dict:
-        print(f"\n{command}", flush=True)
-        _, script, *options = shlex.split(command)
-        ended = subprocess.run([sys.executable, str(ROOT / script), *options])
-        if ended.returncode:
-            raise UserError(f"{script} ended with status {ended.returncode}; its message is above")
-        return json.loads((Path(options[options.index("-sample_dir") + 1]) / "metrics.json").read_text())
 
     def at_net(self, name: str, *options: object) -> dict:
         return self(name, "atnet_test.py", "-model_name", self.args.at_model, *options)
@@ -134,14 +96,14 @@ class Runner:
         return self(name, "vgnet_test.py", *networks, *options)
 
 
-def at_table(runner: Runner) -> Table:
+def at_table(runner: NetworkRunner) -> Table:
     runs = {label: runner.at_net(f"atnet_{split}", "--split", split) for label, split in SPLITS.items()}
     rows = [AT_NET, STATIC, "truth on the PCA basis"]
     lines = [line(label, one, row, AT_FIGURES) for label, one in runs.items() for row in rows]
     return Table("atnet", "AT-net, from the sound alone", lines, list(runs.values()))
 
 
-def vg_table(runner: Runner) -> Table:
+def vg_table(runner: NetworkRunner) -> Table:
     clips = {"test": ["--clips", runner.args.clips], "unseen": []}
     runs = {
         label: runner.vg_net(f"vgnet_{split}", "--split", split, *clips[split])
@@ -152,7 +114,7 @@ def vg_table(runner: Runner) -> Table:
     return Table("vgnet", "VG-net, from one example frame", lines, list(runs.values()))
 
 
-def voice_table(runner: Runner) -> Table:
+def voice_table(runner: NetworkRunner) -> Table:
     lines, runs = [], []
     for label, split in SPLITS.items():
         for snr in SNRS:
@@ -166,7 +128,7 @@ def voice_table(runner: Runner) -> Table:
     return Table("voice_noise", "AT-net under white noise on the voice", lines, runs)
 
 
-def landmark_table(runner: Runner) -> Table:
+def landmark_table(runner: NetworkRunner) -> Table:
     clips = ["--split", "test", "--clips", runner.args.curve_clips, "--videos", 0]
     runs = [runner.vg_net(f"landmark_noise_{sigma}", *clips, "--landmark_noise", sigma) for sigma in SIGMAS]
     figures = ["lmd_mouth", "lmd_all", "opening_correlation", "ssim", "mouth_psnr_gain", "jitter_ratio"]
@@ -175,13 +137,6 @@ def landmark_table(runner: Runner) -> Table:
     ]
     lines = [{name: value for name, value in one.items() if name not in ("clips", "row")} for one in lines]
     return Table("landmark_noise", "VG-net from true landmarks under Gaussian noise", lines, runs)
-
-
-def line(label: str, metrics: dict, row: str, figures: list[str]) -> Line:
-    """One row of a script's results as a line of a table"""
-    found = metrics["rows"][row]
-    clips = f"{label} ({metrics['clips']} clips)"
-    return {"clips": clips, "row": row} | {name: found.get(name) for name in figures}
 
 
 def chart(table: Table, x: str, figures: list[str], out: Path) -> None:
@@ -216,7 +171,7 @@ def strip(folder: Path, out: Path) -> None:
 
 def main(args: Namespace) -> None:
     writable_folder(args.o)
-    runner = Runner(args)
+    runner = NetworkRunner(args)
     tables = [make(runner) for make in (at_table, vg_table, voice_table, landmark_table)]
     for table in tables:
         write_csv(args.o / f"{table.name}.csv", table.lines)
@@ -228,12 +183,7 @@ def main(args: Namespace) -> None:
     with replacing(args.o / "tables.md") as part:
         part.write_text(text + "\n")
     if args.readme:
-        try:
-            page = insert(args.readme.read_text(), text)
-        except (OSError, ValueError) as error:
-            raise UserError(f"{args.readme}: no page with the marks {BEGIN} and {END}") from error
-        with replacing(args.readme) as part:
-            part.write_text(page)
+        insert_into(args.readme, text, "tables.py")
     print(f"\n{text}\n\n{args.o}: tables.md, {len(tables)} CSV files, pictures")
 
 

@@ -24,9 +24,9 @@ from data.portraits import PortraitSamples
 from data.splits import clip_ids
 from data.store import ClipStore
 from models import Discriminator, MouthDiscriminator, VGNet, VGOutput
-from models.vgnet import WARPS
+from models.vgnet import ATTENTIONS, WARPS
 from utils.checkpoint import load_model
-from utils.cli import add_flag, add_number, parser
+from utils.cli import add_flag, add_number, add_switch, parser
 from utils.distributed import is_main, launch, parallel, world_size
 from utils.errors import UserError, run
 from utils.landmarks import TEMPLATE, normalise
@@ -84,6 +84,8 @@ def add_network_flags(flags: ArgumentParser) -> None:
     add_flag(flags, "recurrence", choices=("time", "none"), default="time", help=memory)
     warp = "landmark: move the pixels first; flow: and learn how skin moves between the landmarks"
     add_flag(flags, "warp", choices=WARPS, default="none", help=warp)
+    attention = "none: frames are regressed directly, by the motion map alone (default map)"
+    add_flag(flags, "attention", choices=ATTENTIONS, default="map", help=attention)
     add_flag(flags, "discriminator_width", type=int, help="its first layer's channels (default: -width)")
 
 
@@ -91,6 +93,8 @@ def add_loss_flags(flags: ArgumentParser) -> None:
     """What counts for how much in training"""
     number = partial(add_number, flags)
     number("pixel_weight", 10.0, "dynamic pixel-wise loss; the paper's: 10")
+    dynamic = "weigh pixels by the attention (default), or false for plain L1, the paper's ND"
+    add_switch(flags, "dynamic_pixel_loss", True, dynamic)
     number("beta", 0.5, "least pixel weight; the paper's: 0.5")
     number("mouth_weight", 2.0, "extra pixel weight of the mouth; the paper's: 0")
     number("motion_weight", 0.0, "error of the motion map by itself, for -warp landmark; the paper's: 0")
@@ -98,7 +102,7 @@ def add_loss_flags(flags: ArgumentParser) -> None:
     number("mouth_adversarial_weight", 0.0, "GAN loss of a discriminator of mouths; the paper's: 0")
     number("mouth_matching_weight", 0.0, "features of that discriminator, fake against real; the paper's: 0")
     number("adversarial_weight", 0.1, "GAN loss; the paper's: 1")
-    number("adversarial_start", 0, "step from which the discriminators train")
+    number("adversarial_start", 0, "step from which the discriminators train; at -steps or beyond: never")
     number("landmark_weight", 1.0, "landmarks read off frames, in both networks' losses; the paper's: 1")
     number("mouth_landmark_weight", 10.0, "of the mouth's y among them; the original's effect: 10000")
 
@@ -113,7 +117,9 @@ def generator_loss(
     weight = (
         mouth_map(batch["landmarks"], fake.frames.shape[-1], args.mouth_weight) if args.mouth_weight else None
     )
-    parts = {"pixel": dynamic_pixel_loss(fake.frames, batch["frames"], fake.attention, args.beta, weight)}
+    pixel = partial(dynamic_pixel_loss, attention=fake.attention, beta=args.beta)
+    pixel = pixel if args.dynamic_pixel_loss else pixel_loss
+    parts = {"pixel": pixel(fake.frames, batch["frames"], weight=weight)}
     if args.motion_weight:
         # Where the attention is shut, nothing else would keep the motion map an image to which it could open.
         parts["motion"] = pixel_loss(fake.motion, batch["frames"], weight)
@@ -190,7 +196,8 @@ def save_sample(path: Path, fake: VGOutput, batch: Batch) -> None:
 def build(args: Namespace, size: int, device: torch.device) -> tuple[VGNet, dict[str, nn.Module]]:
     """The generator, and the discriminators that have a weight, as the flags describe them"""
     torch.manual_seed(args.seed)
-    generator = VGNet(args.width, args.blocks, args.recurrence, args.warp, size, args.dropout)
+    names = ("width", "blocks", "recurrence", "warp", "dropout", "attention")
+    generator = VGNet(**{name: getattr(args, name) for name in names}, size=size)
     generator.centre_landmarks(torch.from_numpy(normalise(TEMPLATE)))
     width = args.discriminator_width or args.width
     judges: dict[str, nn.Module] = {}

@@ -10,7 +10,8 @@ How. The network gets one frame of the clip, the one whose landmarks are nearest
 --at_model, by landmarks that the AT-net makes from the sound alone, laid on the example's face as demo.py does. The
 example frame itself is left out of every figure of pictures. Landmark figures come from dlib's landmarks in the
 generated frames against dlib's landmarks in the true frames, both enlarged to 512 pixels alike; nothing is aligned.
-Rows: VG-net with either kind of landmarks, a static face (the example in all frames), and the true frames.
+Rows: VG-net with either kind of landmarks, a static face (the example in all frames), and the true frames; with -still
+also what VG-net paints over, which for one with -warp landmark is the example warped by the true landmarks.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from __future__ import annotations
 import sys
 import zlib
 from argparse import Namespace
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,7 @@ from models import ATNet, ATNetSingle, VGNet
 from utils.animate import Subject, frame_stream, landmark_stream, rechunk
 from utils.audio import SAMPLE_RATE, SAMPLES_PER_FRAME, windows
 from utils.checkpoint import load_model
-from utils.cli import add_flag, parser, pick_device
+from utils.cli import add_flag, add_switch, parser, pick_device
 from utils.encode import VideoWriter
 from utils.errors import UserError, run
 from utils.evaluation import add_evaluation_flags, heard, parse_command, publish
@@ -56,6 +57,8 @@ from utils.scores import (
 )
 
 FROM_TRUTH, FROM_SPEECH = "VG-net, true landmarks", "VG-net, AT-net's landmarks"
+STILL = "still image, true landmarks"
+CAPTIONS = {FROM_TRUTH: "true landmarks", STILL: "still image", FROM_SPEECH: "from the sound"}
 TILE = 192
 # The original's landmark unit in ours, half image sizes: by the breadth of an average face, jaw end to jaw end.
 ORIGINAL_UNIT = float(np.ptp(normalise(TEMPLATE)[0::2]) / np.ptp(CANONICAL_FACE[0::2]))
@@ -80,6 +83,9 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
         type=float,
         default=0.0,
         help="sigma of Gaussian noise on every landmark, in the original's units, where a face is 1.55 wide",
+    )
+    add_switch(
+        options, "still", False, "measure what the network paints over, too: the warp without the network"
     )
     add_evaluation_flags(options, "results/vgnet_test", SPLITS)
     return parse_command(options, "vgnet_test.py", argv)
@@ -111,10 +117,11 @@ class Networks:
 
 @dataclass
 class Animation:
-    """Frames and attention (T, H, W, 3) uint8, and the landmarks (T, 136), normalised, that they were made by"""
+    """Frames, attention and still images (T, H, W, 3) uint8; landmarks (T, 136), normalised, that they were made by"""
 
     frames: np.ndarray
     attention: np.ndarray
+    still: np.ndarray
     landmarks: np.ndarray
 
 
@@ -127,12 +134,12 @@ def animate(
     networks: Networks, image: Tensor, example: np.ndarray, landmarks: np.ndarray, chunk: int
 ) -> Animation:
     """image (3, H, W), its landmarks (136,), landmarks (T, 136) -> frames, `chunk` at a time with carried state"""
-    frames, attention = [], []
+    pictures = []
     pieces = rechunk([landmarks], chunk)
     for _, output in frame_stream(networks.vg_net, image.to(networks.device), example, pieces):
-        frames.append(to_uint8(output.frames[0]))
-        attention.append(to_uint8(output.attention[0], low=0.0))
-    return Animation(np.concatenate(frames), np.concatenate(attention), landmarks)
+        frames, still = to_uint8(output.frames[0]), to_uint8(output.still[0])
+        pictures.append((frames, to_uint8(output.attention[0], low=0.0), still))
+    return Animation(*(np.concatenate(kind) for kind in zip(*pictures, strict=True)), landmarks)
 
 
 def landmark_noise(clip: Clip, sigma: float) -> np.ndarray:
@@ -150,6 +157,8 @@ def animations(
     true = normalise(steady, size)
     noise = landmark_noise(clip, args.landmark_noise)
     made = {FROM_TRUTH: animate(networks, image, true[example], true + noise, args.batch_size)}
+    if args.still:
+        made[STILL] = replace(made[FROM_TRUTH], frames=made[FROM_TRUTH].still)
     if networks.at_net is not None:
         subject = Subject.from_crop(LandmarkBasis.of(networks.at_net), steady[example], size)
         sound = np.array_split(
@@ -184,9 +193,9 @@ def score(
 
 
 def write_video(clip: Clip, real: np.ndarray, made: dict[str, Animation], folder: Path) -> None:
-    """real | from true landmarks | from AT-net's | attention | landmarks, the last two of the last network"""
+    """real | what was made, by row | attention | landmarks, the last two of the last row"""
     last = list(made.values())[-1]
-    captions = ["real", "true landmarks", "from the sound"][: 1 + len(made)] + ["attention", "landmarks"]
+    captions = ["real", *(CAPTIONS[name] for name in made), "attention", "landmarks"]
     points = denormalise(last.landmarks, TILE)
     height, width = grid([np.zeros((TILE, TILE, 3), np.uint8)] * len(captions), captions=captions).shape[:2]
     with VideoWriter(
@@ -207,8 +216,8 @@ def main(args: Namespace) -> None:
     networks = Networks.load(args, store.size, device)
     ids = clip_ids(store, args.dataset, args.split, args.splits)[: args.clips]
     folder, detector = writable_folder(args.sample_dir), FaceDetector()
-    names = [FROM_TRUTH, *([FROM_SPEECH] if networks.at_net else []), STATIC, TRUTH]
-    rows = {name: Row(name) for name in names}
+    made = [FROM_TRUTH, *([STILL] if args.still else []), *([FROM_SPEECH] if networks.at_net else [])]
+    rows = {name: Row(name) for name in [*made, STATIC, TRUTH]}
     for number, id in enumerate(tqdm(ids, unit="clip", dynamic_ncols=True)):
         clip = store[id]
         real = clip.frames().movedim(1, -1).numpy()

@@ -12,7 +12,7 @@ from models.convgru import ConvGRU
 from models.layers import ResidualBlock, conv, fold, mlp, unfold, upconv
 from models.warp import landmark_sampling, mouth_maps, sample
 
-WARPS = ("none", "landmark", "flow")
+WARPS, ATTENTIONS = ("none", "landmark", "flow"), ("map", "none")
 MOUTH_ATTENTION = (
     6.0  # added to the attention, before its sigmoid, where the mouth opens wider than the example's
 )
@@ -36,7 +36,8 @@ class VGNet(nn.Module):
 
     width 64 and blocks 9 are the paper's. warp "landmark" moves the example's pixels by the landmarks first, and lets
     attention and motion paint what a warp cannot show (not in the paper); "flow" also learns how skin moves between the
-    landmarks. size: of the square images, a multiple of 16.
+    landmarks. attention "none" regresses frames directly: they are the motion map, as if the attention were open
+    everywhere. size: of the square images, a multiple of 16.
     """
 
     def __init__(
@@ -47,17 +48,17 @@ class VGNet(nn.Module):
         warp: str = "none",
         size: int = 128,
         dropout: float = 0.5,
+        attention: str = "map",
     ) -> None:
         super().__init__()
-        if warp not in WARPS or size % 16:
-            raise ValueError(f"warp must be one of {', '.join(WARPS)}, size a multiple of 16")
-        self.config = dict(
-            width=width, blocks=blocks, recurrence=recurrence, warp=warp, size=size, dropout=dropout
-        )
+        if warp not in WARPS or attention not in ATTENTIONS or size % 16:
+            raise ValueError(f"warp: one of {WARPS}, attention: one of {ATTENTIONS}, size: a multiple of 16")
+        self.config = dict(width=width, blocks=blocks, recurrence=recurrence, warp=warp, size=size)
+        self.config |= dict(dropout=dropout, attention=attention)
         self._add_encoders(width, size)
         self.bottleneck = conv(16 * width, 2 * width)
         self.gru = ConvGRU(2 * width, 8 * width, recurrence)
-        self._add_decoders(width, blocks, dropout, warp)
+        self._add_decoders(width, blocks, dropout, warp, attention)
         self._initialise()
 
     def _add_encoders(self, w: int, size: int) -> None:
@@ -74,7 +75,7 @@ class VGNet(nn.Module):
             nn.Conv2d(2 * w, 1, 3, padding=1),
         )
 
-    def _add_decoders(self, w: int, blocks: int, dropout: float, warp: str) -> None:
+    def _add_decoders(self, w: int, blocks: int, dropout: float, warp: str, attention: str) -> None:
         self.generator = nn.Sequential(
             *(ResidualBlock(8 * w, dropout) for _ in range(blocks)),
             upconv(8 * w, 4 * w),
@@ -87,9 +88,8 @@ class VGNet(nn.Module):
                 torch.tensor([-0.5, -0.6, -0.6])
             )  # before tanh: a dark red shade
         self.motion_head = nn.Conv2d(w // 2, 3, 7, padding=3)
-        self.attention_head = nn.Conv2d(w // 2, 1, 7, padding=3)
-        if warp == "flow":
-            self.flow_head = nn.Conv2d(w // 2, 2, 7, padding=3)
+        self.attention_head = nn.Conv2d(w // 2, 1, 7, padding=3) if attention == "map" else None
+        self.flow_head = nn.Conv2d(w // 2, 2, 7, padding=3) if warp == "flow" else None
 
     def _initialise(self) -> None:
         for module in self.modules():
@@ -98,7 +98,7 @@ class VGNet(nn.Module):
                 self.gru.hidden_gates,
             ):
                 nn.init.normal_(module.weight, 0.0, 0.02)
-        if self.config["warp"] == "flow":  # it starts as no flow
+        if self.flow_head is not None:  # it starts as no flow
             nn.init.zeros_(self.flow_head.weight)
             nn.init.zeros_(self.flow_head.bias)
 
@@ -158,8 +158,8 @@ class VGNet(nn.Module):
 
     def _heads(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """features (N, w / 2, H, W) -> attention (N, 1, H, W), motion (N, 3, H, W)"""
-        maps = self._maps(features)
-        return torch.sigmoid(maps[:, :1]), torch.tanh(maps[:, 1:])
+        motion, attention, _ = self._maps(features)
+        return self._attention(attention, motion), torch.tanh(motion)
 
     def _warped_heads(
         self, features: Tensor, image: Tensor, landmarks: Tensor, example_landmarks: Tensor
@@ -174,20 +174,31 @@ class VGNet(nn.Module):
         mouth = fold(mouth_maps(landmarks, example_landmarks, size))
         still = sample(image, sampling)
         shown = torch.cat([_before_tanh(fold(still)), mouth], dim=1)
-        maps = self._maps(self.refine(torch.cat([features, shown.to(features)], dim=1)))
-        if self.config["warp"] == "flow":
-            still = sample(image, sampling + unfold(_smooth_flow(maps[:, 4:]), batch))
+        motion, attention, flow = self._maps(self.refine(torch.cat([features, shown.to(features)], dim=1)))
+        if flow is not None:
+            still = sample(image, sampling + unfold(_smooth_flow(flow), batch))
         wider = mouth[:, 2:]
-        attention = torch.sigmoid(maps[:, :1] + MOUTH_ATTENTION * wider)
-        start = _before_tanh(fold(still)) + wider * self.mouth_colour.view(1, 3, 1, 1)
-        return still, attention, torch.tanh(maps[:, 1:4] + start)
+        motion = motion + _before_tanh(fold(still)) + wider * self.mouth_colour.view(1, 3, 1, 1)
+        return still, self._attention(attention, motion, MOUTH_ATTENTION * wider), torch.tanh(motion)
 
-    def _maps(self, features: Tensor) -> Tensor:
-        """features (N, w / 2, H, W) -> attention, motion and, if any, flow (N, 4 or 6, H, W), by one convolution"""
-        heads = [self.attention_head, self.motion_head]
-        heads += [self.flow_head] if self.config["warp"] == "flow" else []
-        weight, bias = (torch.cat([getattr(head, name) for head in heads]) for name in ("weight", "bias"))
-        return F.conv2d(features, weight, bias, padding=3).float()
+    def _maps(self, features: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """features (N, w / 2, H, W) -> maps of motion (N, 3, H, W), attention (N, 1, H, W) and flow (N, 2, H, W)
+
+        One convolution makes them all; None stands for a head that the network does without.
+        """
+        heads = [self.motion_head, self.attention_head, self.flow_head]
+        present = [head for head in heads if head is not None]
+        weight, bias = (torch.cat([getattr(head, name) for head in present]) for name in ("weight", "bias"))
+        maps = (
+            F.conv2d(features, weight, bias, padding=3).float().split([len(head.bias) for head in present], 1)
+        )
+        made = iter(maps)
+        return tuple(None if head is None else next(made) for head in heads)
+
+    @staticmethod
+    def _attention(maps: Tensor | None, motion: Tensor, start: Tensor | float = 0.0) -> Tensor:
+        """maps (N, 1, H, W), or None where the network has no such head and motion is all there is"""
+        return torch.ones_like(motion[:, :1]) if maps is None else torch.sigmoid(maps + start)
 
 
 def _before_tanh(images: Tensor) -> Tensor:

@@ -36,6 +36,15 @@ def test_half_precision_is_half_the_size_and_loads_as_float(tmp_path):
     torch.testing.assert_close(again.state_dict(), model.state_dict(), atol=1e-3, rtol=1e-3)
 
 
+def test_weights_from_before_an_option_take_its_default(tmp_path):
+    save_model(tmp_path / "now", VGNet(4, 1))
+    data = (tmp_path / "now").read_bytes()
+    option = b', \\"attention\\": \\"map\\"'
+    assert option in data
+    (tmp_path / "old").write_bytes(data.replace(option, b" " * len(option)))
+    assert load_model(tmp_path / "old").config == VGNet(4, 1).config
+
+
 class Hostile:
     def __reduce__(self):
         return Path.touch, (Path("hostile-was-here"),)

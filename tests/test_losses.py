@@ -111,3 +111,22 @@ def test_matching_compares_features_and_teaches_the_fake_alone():
     loss = matching_loss([fake, fake], [real, 3 * real])
     loss.backward()
     assert loss == 2 and fake.grad.abs().sum() > 0 and real.grad is None
+
+
+def test_without_the_dynamic_weight_pixels_count_alike():
+    """The paper's ND: the absolute error, weighted by the mouth only; the attention has no say."""
+    torch.manual_seed(0)
+    frames, real = torch.randn(2, 1, 4, 3, 32, 32)
+    landmarks = torch.rand(1, 4, 136) - 0.5
+    batch = dict(frames=real, landmarks=landmarks)
+    losses = {}
+    for flag in ("true", "false"):
+        for openness in (0.0, 1.0):
+            output = VGOutput(frames, torch.full((1, 4, 1, 32, 32), openness), *[None] * 4)
+            args = vgnet.parse_args(["-dynamic_pixel_loss", flag, "-mouth_weight", "3"])
+            losses[flag, openness] = vgnet.generator_loss(output, batch, {}, args)[0]
+    expected = 10 * ((frames - real).abs() * mouth_map(landmarks, 32, 3.0)).mean()
+    torch.testing.assert_close(losses["false", 0.0], expected)
+    assert losses["false", 0.0] == losses["false", 1.0]
+    torch.testing.assert_close(losses["true", 0.0], 0.5 * expected)
+    torch.testing.assert_close(losses["true", 1.0], 1.5 * expected)

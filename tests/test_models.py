@@ -126,6 +126,21 @@ def test_the_frame_is_composed_as_the_paper_says(portrait):
     torch.testing.assert_close(out.frames, out.attention * out.motion + (1 - out.attention) * still)
 
 
+@pytest.mark.parametrize("warp", ["none", "landmark"])
+def test_direct_regression_shows_the_motion_map(portrait, warp):
+    out = small_vgnet(attention="none", warp=warp)(*portrait)
+    assert torch.equal(out.frames, out.motion) and out.attention.shape == (2, 5, 1, 64, 64)
+    assert (out.attention == 1).all()
+
+
+def test_direct_regression_differs_by_its_missing_attention_only(portrait):
+    """With the same weights it is the motion map of the network that has the attention."""
+    whole, direct = small_vgnet(warp="landmark"), small_vgnet(warp="landmark", attention="none")
+    missing, unexpected = direct.load_state_dict(whole.state_dict(), strict=False)
+    assert not missing and set(unexpected) == {"attention_head.weight", "attention_head.bias"}
+    torch.testing.assert_close(direct(*portrait).frames, whole(*portrait).motion)
+
+
 def test_every_parameter_of_every_network_learns(portrait):
     image, landmarks, example = portrait
     torch.manual_seed(0)
@@ -139,6 +154,8 @@ def test_every_parameter_of_every_network_learns(portrait):
             MouthDiscriminator(4, size=64),
             (landmarks.new_ones(2, 5, 3, 64, 64) * image.unsqueeze(1), landmarks),
         ),
+        (VGNet(4, 2, size=64, warp="landmark").train(), portrait),
+        (VGNet(4, 2, size=64, attention="none").train(), portrait),
         (
             Discriminator(4, 16, 8, size=64),
             (landmarks.new_ones(2, 5, 3, 64, 64) * image.unsqueeze(1), example),

@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import time
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pytest
 import tables
 from utils.encode import VideoWriter
 from utils.errors import run
-from utils.markdown import BEGIN, END
+from utils.markdown import insert, marks
 
 ENVIRONMENT = {"machine": {"gpu": None, "cores": 2, "processor": "x86_64"}, "versions": {"torch": "2.0"}}
 
@@ -22,7 +21,7 @@ def scripts(monkeypatch) -> list[list[str]]:
     """Stands for the test scripts: writes the figures of a clip whose correlation is 0.5; -> the commands it got"""
     commands = []
 
-    def pretend(command: list[str]) -> subprocess.CompletedProcess:
+    def pretend(command: list[str]) -> int:
         commands.append(command[1:])
         folder = Path(command[command.index("-sample_dir") + 1])
         folder.mkdir(parents=True, exist_ok=True)
@@ -37,9 +36,9 @@ def scripts(monkeypatch) -> list[list[str]]:
         said = " ".join(["python", Path(command[1]).name, *command[2:]])
         facts = {"command": said, "clips": 3, "rows": rows} | ENVIRONMENT
         (folder / "metrics.json").write_text(json.dumps(facts))
-        return subprocess.CompletedProcess(command, 0)
+        return 0
 
-    monkeypatch.setattr(tables.subprocess, "run", pretend)
+    monkeypatch.setattr("utils.measure.finish", pretend)
     return commands
 
 
@@ -75,18 +74,33 @@ def test_all_tables_with_how_each_number_was_obtained(scripts, flags, tmp_path):
 
 
 def test_tables_go_between_the_marks_of_a_page(scripts, flags, tmp_path, capsys):
-    page = tmp_path / "README.md"
-    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    page, (begin, end) = tmp_path / "README.md", marks("tables.py")
+    page.write_text(f"before\n{begin}\nold\n{end}\nafter\n")
     assert run(tables.main, lambda: tables.parse_args([*flags, "--readme", str(page)])) == 0
     text = page.read_text()
     assert (
-        text.startswith(f"before\n{BEGIN}\n\n**AT-net")
-        and text.endswith(f"{END}\nafter\n")
+        text.startswith(f"before\n{begin}\n\n**AT-net")
+        and text.endswith(f"{end}\nafter\n")
         and "old" not in text
     )
     page.write_text("no marks")
     assert run(tables.main, lambda: tables.parse_args([*flags, "--readme", str(page)])) == 2
     assert "no page with the marks" in capsys.readouterr().err and page.read_text() == "no marks"
+
+
+def test_a_page_has_parts_of_several_scripts():
+    first, second = ("\n".join(marks(script)) for script in ("tables.py", "ablation.py"))
+    page = insert(insert(f"A\n{first}\nB\n{second}\nC\n", "one", "tables.py"), "two", "ablation.py")
+    between = (f"{{}}\n\n{text}\n\n{{}}" for text in ("one", "two"))
+    parts = [
+        text.format(*marks(script))
+        for text, script in zip(between, ("tables.py", "ablation.py"), strict=True)
+    ]
+    assert page == f"A\n{parts[0]}\nB\n{parts[1]}\nC\n"
+    assert insert(page, "one", "tables.py") == page
+    for wrong in ("A", first + first, "\n".join(reversed(marks("tables.py")))):
+        with pytest.raises(ValueError, match="unpack"):
+            insert(wrong, "one", "tables.py")
 
 
 def test_what_was_measured_is_kept_until_the_weights_change(scripts, flags, tmp_path):
@@ -105,7 +119,6 @@ def test_mistakes_are_one_line(scripts, flags, tmp_path, capsys, monkeypatch):
     assert run(tables.main, lambda: tables.parse_args(flags)) == 2
     assert "vg.safetensors: does not exist" in capsys.readouterr().err
     (tmp_path / "vg.safetensors").touch()
-    failed = subprocess.CompletedProcess([], 2)
-    monkeypatch.setattr(tables.subprocess, "run", lambda command: failed)
+    monkeypatch.setattr("utils.measure.finish", lambda command: 2)
     assert run(tables.main, lambda: tables.parse_args(flags)) == 2
     assert "atnet_test.py ended with status 2" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 """Training through the scripts' own main: it learns, resumes exactly, stops cleanly, runs in two processes."""
 
+import json
 import os
 import signal
 import subprocess
@@ -15,7 +16,7 @@ import vgnet
 from data.portraits import PortraitSamples
 from data.splits import clip_ids
 from data.store import ClipStore
-from models import ATNet, ATNetSingle, VGNet
+from models import ATNet, ATNetSingle, Discriminator, VGNet
 from tests.synthetic import make_store
 from utils.checkpoint import load_model
 from utils.errors import run
@@ -76,6 +77,49 @@ def test_a_run_with_other_settings_is_not_resumed(store, tmp_path, capsys):
     assert train(atnet, store, tmp_path, "-steps", 2, "-seed", 5) == 2
     assert "atnet_state.pt: belongs to a run with other settings (seed 0 -> 5)" in capsys.readouterr().err
     same(before, weights(tmp_path), rtol=0, atol=0)
+
+
+def test_a_state_from_before_an_option_goes_on_with_its_default(store, tmp_path, capsys):
+    assert train(vgnet, store, tmp_path, "-steps", 1) == 0
+    path = tmp_path / "vgnet_state.pt"
+    saved = torch.load(path, weights_only=True)
+    settings = json.loads(saved["settings"])
+    assert settings["config"].pop("attention") == "map"
+    torch.save(saved | dict(settings=json.dumps(settings)), path)
+    assert train(vgnet, store, tmp_path, "-steps", 2) == 0
+    assert train(vgnet, store, tmp_path, "-steps", 3, "-attention", "none") == 2
+    assert "belongs to a run with other settings (config" in capsys.readouterr().err
+
+
+def test_no_discriminator_is_run_before_its_start(store, tmp_path, monkeypatch):
+    calls = []
+
+    def counted(self, frames, example):
+        calls.append(len(frames))
+        return forward(self, frames, example)
+
+    forward = Discriminator.forward
+    monkeypatch.setattr(Discriminator, "forward", counted)
+    assert train(vgnet, store, tmp_path / "never", "-steps", 2, "-adversarial_start", 2) == 0
+    assert calls == []
+    assert train(vgnet, store, tmp_path / "late", "-steps", 2, "-adversarial_start", 1) == 0
+    assert calls == [4, 2]  # real and fake clips for its own step, fake ones for the generator's
+
+
+def test_direct_regression_learns(store, tmp_path):
+    """The example photo is not shown through: frames have to be painted, and soon are."""
+    options = ("-attention", "none", "-dynamic_pixel_loss", "false", "-adversarial_start", 10**6)
+    options += ("-warp", "none", "-dropout", 0, "-augment", "false", "-lr", 0.003)
+    errors = []
+    for steps in (1, 40):
+        folder = tmp_path / str(steps)
+        assert train(vgnet, store, folder, *options, "-steps", steps) == 0
+        model = load_model(folder / "vgnet.safetensors")
+        assert model.config["attention"] == "none"
+        samples = PortraitSamples(ClipStore(store), ["s1/clip0"], 8, seed=3, augment=False)
+        batch = {name: samples[0][name][None] for name in samples[0]}
+        errors.append(vgnet.validate(model, [batch], torch.device("cpu"))["frame"])
+    assert errors[1] < 0.6 * errors[0]
 
 
 @pytest.mark.parametrize(("lstm", "network"), [("true", ATNet), ("false", ATNetSingle)])

@@ -21,6 +21,7 @@ LINES = [
     *([*range(a, b), a] for a, b in [(36, 42), (42, 48), (48, 60), (60, 68)]),
 ]
 SUPERSAMPLING = 4
+CAPTION = 18  # pixels of height
 INK = (90, 220, 160)
 READ_ERRORS = (OSError, SyntaxError, ValueError, EOFError)  # what Pillow's decoders raise for damaged files
 
@@ -109,6 +110,12 @@ def grid(
     return picture
 
 
+def cut_tile(picture: np.ndarray, number: int, gap: int = 2) -> np.ndarray:
+    """The tile (H, H, 3) of that number out of one row of captioned square tiles, as `grid` makes it"""
+    side = len(picture) - CAPTION
+    return picture[CAPTION:, number * (side + gap) : number * (side + gap) + side]
+
+
 def enlarge(image: np.ndarray, side: int) -> np.ndarray:
     """A square picture (H, H, 3) uint8 -> (side, side, 3), by bicubic interpolation"""
     return np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC))
@@ -123,8 +130,10 @@ def _caption(tile: np.ndarray, text: str | None) -> np.ndarray:
 
 @lru_cache(maxsize=64)
 def _strip(width: int, text: str) -> np.ndarray:
-    strip = Image.new("RGB", (width, 18))
-    ImageDraw.Draw(strip).text((width / 2, 9), text, (220, 220, 220), ImageFont.load_default(12), "mm")
+    strip = Image.new("RGB", (width, CAPTION))
+    ImageDraw.Draw(strip).text(
+        (width / 2, CAPTION / 2), text, (220, 220, 220), ImageFont.load_default(12), "mm"
+    )
     return np.asarray(strip)
 
 

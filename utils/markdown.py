@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
+from utils.errors import UserError
+from utils.files import replacing
 from utils.report import FIGURES, cell
 
 Line = dict[str, object]
-BEGIN, END = "<!-- tables.py begins -->", "<!-- tables.py ends -->"
 
 
 @dataclass
 class Table:
-    """One table: its name, what it shows, its lines, and the runs of scripts that they come from."""
+    """One table: its name, what it shows, its lines, the runs of scripts that they come from, more for the caption."""
 
     name: str
     title: str
     lines: list[Line]
     runs: list[dict]
+    note: str = ""
 
     def markdown(self) -> str:
         names = list(self.lines[0])
@@ -36,14 +39,42 @@ class Table:
         shown = "; ".join(commands[:2]) + ("; and so on for the other rows" if commands[2:] else "")
         names = [name for name in self.lines[0] if name in FIGURES]
         legend = "; ".join(f"{FIGURES[name].heading}: {FIGURES[name].definition}" for name in names)
-        return f"<sub>{legend}. {where}, PyTorch {self.runs[0]['versions']['torch']}; {shown}</sub>"
+        note = f" {self.note}" if self.note else ""
+        return f"<sub>{legend}.{note} {where}, PyTorch {self.runs[0]['versions']['torch']}; {shown}</sub>"
 
 
-def insert(page: str, text: str) -> str:
-    """The page with `text` between its marks, in place of what is there. Raises ValueError where they are missing."""
-    before, rest = page.split(BEGIN)
-    _, after = rest.split(END)
-    return f"{before}{BEGIN}\n\n{text}\n\n{END}{after}"
+def marks(script: str) -> tuple[str, str]:
+    """Between which lines of a page the script's part is; a page may have parts of several scripts"""
+    return f"<!-- {script} begins -->", f"<!-- {script} ends -->"
+
+
+def insert(page: str, text: str, script: str) -> str:
+    """The page with `text` between the script's marks, in place of what is there.
+
+    Raises ValueError unless the page has each of them once, in order.
+    """
+    begin, end = marks(script)
+    before, rest = page.split(begin)
+    _, after = rest.split(end)
+    return f"{before}{begin}\n\n{text}\n\n{end}{after}"
+
+
+def insert_into(path: Path, text: str, script: str) -> None:
+    """The same in a file, which is replaced whole. Raises UserError for one without the marks."""
+    page = insert(marked_page(path, script), text, script)
+    with replacing(path) as part:
+        part.write_text(page)
+
+
+def marked_page(path: Path, script: str) -> str:
+    """The text of a page into which the script's part can go. Raises UserError for any other."""
+    try:
+        page = path.read_text()
+        insert(page, "", script)
+    except (OSError, ValueError) as error:
+        begin, end = marks(script)
+        raise UserError(f"{path}: no page with the marks {begin} and {end}, once each") from error
+    return page
 
 
 def show(name: str, value: object) -> str:

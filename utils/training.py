@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import json
 import math
 import os
@@ -212,7 +213,7 @@ class TrainingState:
         if not self.path.exists():
             return 0
         saved = read_state(self.path)  # on the CPU, where Adam keeps its step counts
-        before = json.loads(saved["settings"])
+        before = with_defaults(json.loads(saved["settings"]), self.parts["model"])
         changed = [key for key in self.settings if before.get(key) != self.settings[key]]
         if changed:
             what = ", ".join(f"{key} {before.get(key)} -> {self.settings[key]}" for key in changed)
@@ -224,6 +225,13 @@ class TrainingState:
         if self.average:
             self.average.weights = {name: x.to(device) for name, x in saved["state"]["average"].items()}
         return saved["step"]
+
+
+def with_defaults(settings: dict, model: nn.Module) -> dict:
+    """A saved run's settings; options that its network's configuration did not have yet take their defaults."""
+    known = inspect.signature(type(model)).parameters
+    defaults = {name: known[name].default for name in model.config if name in known}
+    return settings | dict(config=defaults | settings["config"])
 
 
 def read_state(path: Path, device: torch.device | str = "cpu") -> dict:
