@@ -51,6 +51,13 @@ def test_components_open_the_mouth(path, tmp_path):
     assert 0 < basis.rest_opening < 0.05
 
 
+def test_the_basis_can_say_no_motion(path, tmp_path):
+    basis = fit(path, tmp_path / "pca.npz", "--components", "2")
+    still = np.zeros(136, np.float32)
+    assert np.abs(basis.mean).max() > 1e-3  # the drawn mouths are open more often than shut
+    np.testing.assert_allclose(basis.reconstruct(basis.project(still)), still, atol=1e-6)
+
+
 def test_test_clips_do_not_count(path, tmp_path):
     one = fit(path, tmp_path / "one.npz", "--splits", str(path.parent / "splits"))
     everything = fit(path, tmp_path / "all.npz")

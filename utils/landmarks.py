@@ -211,6 +211,14 @@ class LandmarkBasis:
     space: str = "motion"
     rest_opening: float = 0.0
 
+    def __post_init__(self) -> None:
+        """Moves a motion's mean into the span of the components, so that coefficients can say: no motion at all.
+
+        What the mean has beside them is in every reconstruction; silence would leave the mouth open by it.
+        """
+        if self.space == "motion":
+            self.mean = self.components @ (self.components.T @ self.mean)
+
     @classmethod
     def of(cls, network) -> LandmarkBasis:
         """The basis that a speech network carries in its buffers."""
