@@ -130,11 +130,11 @@ def generator_loss(
         parts["adversarial"] = adversarial_loss(logits.float())
         parts["landmark"] = landmark_loss(landmarks.float(), batch["landmarks"], args.mouth_landmark_weight)
     if "mouths" in judges:
-        logits, seen = judges["mouths"](fake.frames, batch["landmarks"])
-        with torch.no_grad():
-            seen_real = judges["mouths"](batch["frames"], batch["landmarks"])[1]
-        parts["mouth_adversarial"] = -logits.float().mean()
-        parts["mouth_matching"] = matching_loss(seen, seen_real)
+        both = torch.cat([batch["frames"], fake.frames])
+        logits, seen = judges["mouths"](both, torch.cat([batch["landmarks"]] * 2))
+        real, false = zip(*(features.chunk(2) for features in seen), strict=True)
+        parts["mouth_adversarial"] = -logits.float().chunk(2)[1].mean()
+        parts["mouth_matching"] = matching_loss(false, real)
     return sum(getattr(args, f"{name}_weight") * part for name, part in parts.items()), parts
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -110,7 +112,7 @@ def hinge_loss(logits_real: Tensor, logits_fake: Tensor) -> Tensor:
     return F.relu(1 - logits_real).mean() + F.relu(1 + logits_fake).mean()
 
 
-def matching_loss(features_fake: list[Tensor], features_real: list[Tensor]) -> Tensor:
+def matching_loss(features_fake: Sequence[Tensor], features_real: Sequence[Tensor]) -> Tensor:
     """How far the discriminator's features of fake pictures are from the real ones' (Wang et al. 2018, Eq. 5)"""
     pairs = zip(features_fake, features_real, strict=True)
     return sum(F.l1_loss(fake, real.detach()) for fake, real in pairs) / len(features_fake)
