@@ -43,16 +43,8 @@ AT_FLAGS += " -ema 0.998 -speaker_power 0.6"
 SPLITS = {"test": "held out", "unseen": "unseen people"}
 STILL, WARP_ALONE = "still image, true landmarks", "the landmark warp alone, no network"
 STRIP = 6  # frames of a clip
-VG_FIGURES = [
-    "mouth_psnr",
-    "mouth_psnr_gain",
-    "psnr",
-    "ssim",
-    "lmd_mouth",
-    "opening_correlation",
-    "sharpness_ratio",
-    "mouth_sharpness_ratio",
-]
+VG_FIGURES = "mouth_psnr mouth_psnr_gain psnr ssim lmd_mouth opening_correlation sharpness_ratio".split()
+VG_FIGURES += ["mouth_sharpness_ratio"]
 AT_FIGURES = ["opening_correlation", "lmd_mouth", "lmd_mouth_ratio", "silence_opening"]
 
 
@@ -130,10 +122,17 @@ def studies(args: Namespace) -> list[Study]:
         one for one in (*vg_variants(args.vg_steps), *AT_VARIANTS) if one.name in (args.only or [one.name])
     ]
     vg_rows, at_rows = ([one for one in rows if one.name.startswith(name)] for name in ("vgnet", "atnet"))
-    vg_test, at_test = ["--clips", args.clips, "--videos", 1], ["--videos", 0]
     found = [
-        Study("vgnet", *vg, args.vg_steps, args.vg_flags, VG_FIGURES, vg_rows, vg_test),
-        Study("atnet", *at, args.at_steps, args.at_flags, AT_FIGURES, at_rows, at_test),
+        Study(
+            "vgnet",
+            *vg,
+            args.vg_steps,
+            args.vg_flags,
+            VG_FIGURES,
+            vg_rows,
+            ["--clips", args.clips, "--videos", 1],
+        ),
+        Study("atnet", *at, args.at_steps, args.at_flags, AT_FIGURES, at_rows, ["--videos", 0]),
     ]
     return [study for study in found if study.variants]
 

