@@ -18,8 +18,8 @@ import torch
 import nrnet_test
 from models import ATNetSingle, NRNet
 from tests.synthetic import make_basis, make_store, talking_landmarks
-from utils.checkpoint import save_model
 from utils import face_videos
+from utils.checkpoint import save_model
 from utils.curves import Panel, draw_figure, labels, nice_ticks
 from utils.errors import run
 from utils.landmarks import TEMPLATE, TEMPLATE_SIZE
@@ -304,7 +304,9 @@ def test_sigterm_leaves_nothing_half_written(home, tmp_path, capsys, monkeypatch
     monkeypatch.setitem(face_videos.VIDEOS, "_painted.mp4", terminated)
     before = signal.signal(signal.SIGTERM, lambda *_: None)  # not the end of the tests where nothing heeds it
     try:
-        assert call("-i", tmp_path / "in", "-m", home / "base.safetensors", "-o", tmp_path / "out") == 143
+        assert (
+            call("-i", tmp_path / "in", "-m", home / "base.safetensors", "-o", tmp_path / "out", "-s") == 143
+        )
     finally:
         signal.signal(signal.SIGTERM, before)
     assert not list((tmp_path / "out").iterdir()) and "terminated" in capsys.readouterr().err

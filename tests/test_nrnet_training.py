@@ -11,8 +11,8 @@ import torch
 
 import convert
 import nrnet
-from data.store import ClipStore
 from data.speech_file import SpeechFile
+from data.store import ClipStore
 from data.waveforms import Mixing, WaveformSamples, read_noises
 from models import NRNet
 from preprocess import noise as noise_script
@@ -280,7 +280,7 @@ def test_early_stopping_counts_and_survives_a_restart():
 
 
 def whole_faces(path: Path, transposed: bool, **more) -> tuple[SpeechFile, LandmarkBasis, np.ndarray]:
-    """A TRAIN.h5 of coefficients of talking faces about 2 units off, its basis, and the mean face with the mouth shut"""
+    """A TRAIN.h5 of coefficients of talking faces about 2 units off, its basis, the mean face at rest"""
     clips = [normalise(talking_landmarks(24, seed)[0]) + 2 for seed in range(6)]
     mean, vectors, _ = principal_components(clips, 6)
     basis = LandmarkBasis(mean, vectors, np.ones(6), "face")
@@ -306,11 +306,11 @@ def opening(face: np.ndarray) -> float:
 
 
 def test_whole_faces_start_with_their_mouths_shut(home, tmp_path):
-    file, basis, shut = whole_faces(tmp_path / "t.h5", transposed=False)
+    _, basis, shut = whole_faces(tmp_path / "t.h5", transposed=False)
     assert train(home, tmp_path / "out", "-i", tmp_path / "t.h5", "-steps", 1) == 0
     initial = load_model(tmp_path / "out" / "nrnet.safetensors").initial.numpy()
     started = basis.reconstruct(initial)
-    np.testing.assert_allclose(opening(started), opening(shut), atol=0.01)
+    np.testing.assert_allclose(opening(started), opening(shut), atol=0.02)
     assert opening(started) < 0.6 * opening(basis.mean)
 
 
@@ -339,7 +339,7 @@ def test_a_basis_of_the_originals_lands_in_the_weights(template, home, tmp_path,
     assert "no landmark basis" not in capsys.readouterr().err
     model = load_model(tmp_path / "out" / "nrnet.safetensors")
     np.testing.assert_allclose(model.landmark_components, basis.components, atol=1e-6)
-    np.testing.assert_allclose(opening(basis.reconstruct(model.initial.numpy())), opening(shut), atol=0.01)
+    np.testing.assert_allclose(opening(basis.reconstruct(model.initial.numpy())), opening(shut), atol=0.02)
     assert train(home, tmp_path / "x", "-steps", 1, *flags) == 2
     assert "a landmark basis of its own" in capsys.readouterr().err
 
