@@ -4,11 +4,13 @@
     python convert.py generator_23.pth vgnet.safetensors
     python convert.py 1D_CNN_NR.pt nrnet.safetensors --pca eigen_vectors.npy mean_shape.npy --template mean.npy
     python convert.py vgnet_state.pt vgnet.safetensors              # a training state of this repository
+    python convert.py nrnet.safetensors drawn.safetensors --pca U.npy MEAN.npy   # an NR-net that has no basis
 
 Knows the original's AT_net, AT_single, VG_net and GL_Discriminator, and the noise-resilient SPCH2FLM and SPCH2FLMTC,
 by the names of their tensors, with or without "module." before each, alone or under "state_dict". Widths come from the
 shapes. --pca takes the landmark basis along, without which coefficients cannot be turned into landmarks (demo.py needs
-it); --template the face with which SPCH2FLMTC starts. Nothing in a pickle is run.
+it); --template the face with which SPCH2FLMTC starts. Both also complete NR-nets of this repository, states or weights,
+that were trained on coefficients alone. Nothing in a pickle is run.
 """
 
 from __future__ import annotations
@@ -22,11 +24,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from models import NETWORKS
-from utils.checkpoint import save_model
+from models import NETWORKS, NRNet
+from utils.checkpoint import load_model, save_model
 from utils.cli import parser
 from utils.errors import UserError, reason, run
-from utils.original_basis import read_basis, read_shape_basis
+from utils.original_basis import add_basis_flags, read_basis, read_shape_basis
 from utils.original_weights import ORIGINALS, Tensors, infer_config, recognise, rename
 from utils.training import STATE_FORMAT
 
@@ -35,19 +37,7 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
     flags = parser(__doc__)
     flags.add_argument("original", type=Path, metavar="ORIGINAL.pth", help="weights of the original release")
     flags.add_argument("out", type=Path, metavar="OUT.safetensors", help="file to write")
-    flags.add_argument(
-        "--pca",
-        nargs=2,
-        type=Path,
-        metavar=("U.npy", "MEAN.npy"),
-        help="the landmark basis: an AT-net's in x5 units, an NR-net's as its release has it",
-    )
-    flags.add_argument(
-        "--template",
-        type=Path,
-        metavar="MEAN.npy",
-        help="face (68, 3) that an NR-net starts from: mouth closed",
-    )
+    add_basis_flags(flags)
     flags.add_argument(
         "--recurrence",
         choices=("none", "time"),
@@ -62,25 +52,48 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
 def main(args: Namespace) -> None:
     if args.out.resolve() == args.original.resolve():
         raise UserError(f"{args.out}: is the file to read; choose another name for the new one")
+    model, notes = imported(args)
+    notes = dict(source=args.original.name, made_by="convert.py") | notes
+    save_model(args.out, model, notes, half=args.half)
+    count = sum(parameter.numel() for parameter in model.parameters())
+    print(
+        f"{args.original} ({notes['original']}) -> {args.out} ({type(model).__name__}, {count:,} parameters)"
+    )
+
+
+def imported(args: Namespace) -> tuple[nn.Module, dict]:
+    """The network in the file, and what is known of it: `original`, its kind, and what our own files say"""
+    if args.original.suffix == ".safetensors":
+        model = load_model(args.original)
+        return completed(model, args), model.metadata | dict(
+            original=model.metadata.get("original", "weights")
+        )
     saved = read_pickle(args.original)
     if saved.get("format") == STATE_FORMAT:
-        if args.pca or args.recurrence:
-            raise UserError(
-                f"{args.original}: a training state has its basis and recurrence; drop --pca, --recurrence"
-            )
-        model, note = from_training_state(saved, args.original), "training state"
-    else:
-        model, note = from_original(saved, args)
-    notes = dict(source=args.original.name, made_by="convert.py", original=note)
-    save_model(args.out, model, notes | saved_settings(saved), half=args.half)
-    count = sum(parameter.numel() for parameter in model.parameters())
-    print(f"{args.original} ({note}) -> {args.out} ({type(model).__name__}, {count:,} parameters)")
+        model = completed(from_training_state(saved, args.original), args)
+        return model, dict(original="training state") | saved_settings(saved)
+    model, kind = from_original(saved, args)
+    return model, dict(original=kind)
+
+
+def completed(model: nn.Module, args: Namespace) -> nn.Module:
+    """A network of this repository; with the basis of --pca where it is an NR-net that has none. Raises UserError."""
+    if args.recurrence or (args.template and not args.pca):
+        flag = "--recurrence" if args.recurrence else "--template without --pca"
+        raise UserError(f"{args.original}: a network of this repository; drop {flag}")
+    if not args.pca:
+        return model
+    if not isinstance(model, NRNet) or model.landmark_components.any():
+        raise UserError(f"{args.original}: a {type(model).__name__} with a basis of its own; drop --pca")
+    config, tensors = dict(model.config), dict(model.state_dict())
+    basis = read_shape_basis(args.pca, args.template, config)
+    kept = () if args.template else ("initial",)  # where it learned to start
+    tensors |= {name: tensor for name, tensor in basis.items() if name not in kept}
+    return build("NRNet", config, tensors, args.original)
 
 
 def saved_settings(saved: dict) -> dict:
-    """What a training state says of its run: its steps and settings; nothing for an original's weights"""
-    if saved.get("format") != STATE_FORMAT:
-        return {}
+    """What a training state says of its run: its steps and settings"""
     settings = json.loads(saved["settings"])
     return dict(steps=saved["step"]) | {name: value for name, value in settings.items() if name != "config"}
 

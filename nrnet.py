@@ -4,12 +4,14 @@
     python nrnet.py -i TRAIN.h5 -n NOISE.h5 -o model/nr                        noise-resilient
     python nrnet.py -i TRAIN.h5 --temporal_condition -o model/tc               sees its own previous frame
     python nrnet.py -i TRAIN.h5 -n NOISE.h5 --temporal_condition -o model/nr_tc   both
+    python nrnet.py -i TRAIN.h5 --pca eigen_vectors.npy mean_shape.npy --template mean.npy   the original's file
     torchrun --nproc_per_node 8 nrnet.py ...                                   more processes, also over machines
 
 TRAIN.h5 comes from `python -m preprocess.nrnet`, NOISE.h5 from `python -m preprocess.noise`; files made for the
-original will do (data/waveforms.py has the layout). -m starts from weights, a temporal network also from a base one's.
-To resume, run the same command again. Writes OUT/nrnet.safetensors (the best validation's weights, for nrnet_test.py
-and demo.py), OUT/nrnet_state.pt and OUT/params.json.
+original will do (data/speech_file.py has the layout). Those hold no landmark basis: --pca gives it, as to convert.py.
+-m starts from weights, a temporal network also from a base one's. To resume, run the same command again. Writes
+OUT/nrnet.safetensors (the best validation's weights, for nrnet_test.py and demo.py), OUT/nrnet_state.pt and
+OUT/params.json.
 """
 
 from __future__ import annotations
@@ -23,14 +25,17 @@ import torch
 from torch import Tensor, nn
 
 from data.loader import step_loader
-from data.waveforms import Mixing, SpeechFile, WaveformSamples, read_noises
+from data.speech_file import SpeechFile
+from data.waveforms import Mixing, WaveformSamples, read_mixing
 from models import NRNet
 from utils.checkpoint import load_model
-from utils.cli import add_device_flags, add_number, add_switch, parser
+from utils.cli import add_device_flags, add_flag, add_number, add_switch, parser
 from utils.distributed import any_process, is_main, launch, parallel, world_size
-from utils.errors import UserError, run
+from utils.errors import UserError, note, run
+from utils.landmarks import LandmarkBasis
 from utils.losses import noise_resilient_loss
 from utils.noise import mix
+from utils.original_basis import BASIS, add_basis_flags, read_shape_basis
 from utils.progress import Log, Progress, mean_values
 from utils.report import write_json
 from utils.speech import set_level, speech_context
@@ -63,6 +68,7 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
     flags.add_argument(
         "-o", "--out-fold", type=Path, default=Path("model/nrnet"), help="folder of the weights"
     )
+    add_basis_flags(flags)
     add_switch(flags, "temporal_condition", False, "each frame also sees the coefficients of the one before")
     add_device_flags(flags)
     add_loop_flags(
@@ -80,6 +86,10 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
         ("patience", 20, "validations without gain before it stops, 0 for all steps"),
     ):
         add_number(flags, name, default, help)
+    add_flag(
+        flags, "level", choices=("rms", "peak"), default="rms",
+        help="what of a recording is brought to 1: its root mean square (default), or its peak, as the original's",
+    )  # fmt: skip
     add_switch(flags, "legacy_snr", False, "0 to 8 dB over each stretch, which the original drew by mistake")
     add_switch(flags, "whiten", False, "divide each coefficient's error by its deviation (the paper: no)")
     args = flags.parse_args(argv)
@@ -90,10 +100,27 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
     return args
 
 
+def read_basis(args: Namespace, file: SpeechFile) -> tuple[LandmarkBasis | None, np.ndarray | None]:
+    """What gives the coefficients a meaning, and those (K,) of a whole face at rest. Raises UserError."""
+    if args.pca and file.basis:
+        raise UserError(f"--pca: {args.in_file} has a landmark basis of its own; leave it out")
+    if args.template and not args.pca:
+        raise UserError("--template: belongs to --pca; give both")
+    basis = file.basis
+    if args.pca:
+        given = read_shape_basis(args.pca, args.template, dict(components=file.components))
+        basis = LandmarkBasis(*(given[name].numpy() for name in BASIS[:3]), "face")
+        if args.template:
+            return basis, given["initial"].numpy()
+    if basis is None:
+        note(f"{args.in_file} has no landmark basis, so its faces cannot be drawn; give it with --pca")
+    return basis, file.resting(basis) if basis is None or basis.space == "face" else None
+
+
 def build(args: Namespace, file: SpeechFile) -> NRNet:
-    """The network that the flags describe, with the file's basis in its buffers, where it has one."""
+    """The network that the flags describe, with the coefficients' basis in its buffers, where there is one."""
     torch.manual_seed(args.seed)
-    space, dimensions = (file.basis.space, len(file.basis.mean) // 68) if file.basis else ("face", 2)
+    basis, start = read_basis(args, file)
     try:
         model = NRNet(
             components=file.components,
@@ -101,31 +128,19 @@ def build(args: Namespace, file: SpeechFile) -> NRNet:
             width=args.width,
             temporal=args.temporal_condition,
             dropout=args.dropout,
-            dimensions=dimensions,
-            space=space,
+            dimensions=len(basis.mean) // 68 if basis else 2,
+            space=basis.space if basis else "face",
+            level=args.level,
         )
     except (ValueError, RuntimeError):
         raise UserError(f"-width {args.width}: four such convolutions need 1 to 141 samples") from None
-    if file.basis:
-        model.set_basis(
-            file.basis.mean, file.basis.components, file.basis.eigenvalues, file.basis.rest_opening
-        )
+    if basis:
+        model.set_basis(basis.mean, basis.components, basis.eigenvalues, basis.rest_opening)
     else:
         model.landmark_components.zero_()
-        print(f"note: {args.in_file} has no landmark basis, so its faces cannot be drawn", file=sys.stderr)
+    if start is not None:
+        model.initial.copy_(torch.from_numpy(start))
     return model
-
-
-def read_mixing(args: Namespace) -> Mixing | None:
-    """What noise does to the speech. Raises UserError where the file has none that training may hear."""
-    if not args.in_noise:
-        return None
-    if not args.snr_low <= args.snr_high:
-        raise UserError(f"-snr_low {args.snr_low}: is above -snr_high {args.snr_high}")
-    heard = [noise.samples for noise in read_noises(args.in_noise).values() if noise.seen]
-    if not heard:
-        raise UserError(f"{args.in_noise}: all its recordings are kept for tests; give some for training")
-    return Mixing(heard, args.snr_low, args.snr_high, args.legacy_snr)
 
 
 def warm_start(model: NRNet, path: Path | None) -> None:
@@ -138,6 +153,11 @@ def warm_start(model: NRNet, path: Path | None) -> None:
         start_from(model, path)
 
 
+def heard_noises(args: Namespace, mixing: Mixing | None) -> dict:
+    """What states and weights say of the noise that training heard"""
+    return dict(noise=args.noise, snr=args.snr, noise_kinds=mixing.kinds if mixing else [])
+
+
 @torch.no_grad()
 def validate(model: NRNet, file: SpeechFile, mixing: Mixing | None, device: torch.device) -> dict[str, float]:
     """Over whole clips, each heard the same way every time: mean absolute error of the coefficients"""
@@ -148,7 +168,7 @@ def validate(model: NRNet, file: SpeechFile, mixing: Mixing | None, device: torc
         heard = dict(clean=speech)
         if mixing:
             noise = mixing.noises[random.integers(len(mixing.noises))]
-            heard["noisy"] = mix(speech, noise, random.uniform(mixing.low, mixing.high), random)
+            heard["noisy"] = mix(speech, noise, mixing.ratio(random), random)
         batch = np.stack([speech_context(one, len(true)) for one in heard.values()])
         made = model(torch.from_numpy(batch).to(device)).coefficients.float().cpu().numpy()
         rows.append({name: np.abs(one - true).mean() for name, one in zip(heard, made, strict=True)})
@@ -169,7 +189,10 @@ def hear(network: nn.Module, batch: dict[str, Tensor], args: Namespace, step: in
 def train(args: Namespace, device: torch.device) -> None:
     """The loop: batch, loss, backward, step; now and then a log line, a validation, a checkpoint."""
     check_training(args)
-    file, mixing = SpeechFile(args.in_file, args.components), read_mixing(args)
+    file, ratios = SpeechFile(args.in_file, args.components), (args.snr_low, args.snr_high)
+    mixing = read_mixing(args.in_noise, *ratios, args.legacy_snr) if args.in_noise else None
+    if not file.splits["val"]:
+        note(f"{args.in_file}: no clips to validate on; the last weights are kept, -patience does nothing")
     model = build(args, file).to(device)
     warm_start(model, args.model)
     optimiser = torch.optim.Adam(model.parameters(), lr=args.lr, betas=(args.beta1, args.beta2), fused=True)
@@ -178,14 +201,14 @@ def train(args: Namespace, device: torch.device) -> None:
     state = TrainingState(
         args.out_fold / "nrnet_state.pt",
         dict(model=model, optimiser=optimiser, patience=patience),
-        run_settings(model, args, world_size()) | dict(noise=args.noise, snr=args.snr),
+        run_settings(model, args, world_size()) | heard_noises(args, mixing),
         average,
     )
     first = state.load(device)
-    level = model.config["level"]
-    samples = WaveformSamples(file, level, args.frames, args.seed, args.speaker_power, mixing)
+    level, start = model.config["level"], model.initial.cpu().numpy()
+    samples = WaveformSamples(file, level, args.frames, args.seed, args.speaker_power, start, mixing)
     network = parallel(torch.compile(model) if args.compile else model, device)
-    scale = model.landmark_eigenvalues.sqrt().clamp(min=1e-6) if args.whiten else 1.0
+    scale = torch.from_numpy(file.deviations()).to(device).clamp(min=1e-6) if args.whiten else 1.0
     log = Log(args.out_fold / "logs" if is_main() else None)
     if is_main():
         write_json(args.out_fold / "params.json", {name: str(value) for name, value in vars(args).items()})
@@ -228,7 +251,7 @@ def judge(
     if errors:
         log.scalars("validation", bar.note(errors), done)
     if not errors or patience.improved(sum(errors.values())):
-        export(model, average, args, done)
+        export(model, average, args, done, **heard_noises(args, mixing))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,13 @@
 """nrnet_test.py: videos and arrays of a folder of speech, the table in noise, mistakes; charts and painted faces."""
 
 import csv
+import json
+import os
+import signal
+import tracemalloc
 import wave
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import h5py
@@ -13,24 +18,25 @@ import torch
 import nrnet_test
 from models import ATNetSingle, NRNet
 from tests.synthetic import make_basis, make_store, talking_landmarks
+from utils import face_videos
 from utils.checkpoint import save_model
 from utils.curves import Panel, draw_figure, labels, nice_ticks
 from utils.errors import run
 from utils.landmarks import TEMPLATE, TEMPLATE_SIZE
-from utils.noise_table import CLEAN, SPEECH_ALONE, STATIC, NoiseTable, figures, noisy_versions
+from utils.noise_table import CLEAN, MEASURED, SPEECH_ALONE, STATIC, NoiseTable, figures, noisy_versions
 from utils.painted_face import curve, paint, place, wireframe
 
 
-def save_network(path: Path, seed: int = 0, **options) -> Path:
+def save_network(path: Path, seed: int = 0, notes: dict | None = None, **options) -> Path:
     torch.manual_seed(seed)
     network, basis = NRNet(filters=2, **options), make_basis()
     network.set_basis(basis.mean, basis.components, basis.eigenvalues, basis.rest_opening)
-    save_model(path, network, dict(noise=seed > 0))
+    save_model(path, network, notes or dict(noise=seed > 0, noise_kinds=["pink"] * (seed > 0)))
     return path
 
 
-def write_wav(path: Path, seconds: float) -> None:
-    samples = 8000 * np.random.default_rng(0).normal(size=round(16000 * seconds)).clip(-2, 2)
+def write_wav(path: Path, seconds: float, loudness: float = 8000) -> None:
+    samples = loudness * np.random.default_rng(0).normal(size=round(16000 * seconds)).clip(-2, 2)
     path.parent.mkdir(parents=True, exist_ok=True)
     with wave.open(str(path), "wb") as file:
         file.setparams((1, 2, 16000, 0, "NONE", ""))
@@ -168,8 +174,10 @@ def test_a_damaged_file_is_named_and_the_others_are_made(home, tmp_path, capsys)
 
 def test_silence_is_spoken_too(home, tmp_path):
     network = nrnet_test.load_model(home / "base.safetensors")
-    made = nrnet_test.speak(network, np.zeros(3200, np.float32), None)
-    assert made.shape == (10, 68, 2) and np.isfinite(made).all()
+    write_wav(tmp_path / "silence.wav", 0.4, loudness=0)
+    frames, pieces = nrnet_test.speak(network, tmp_path / "silence.wav", None)
+    made = np.concatenate([*pieces])
+    assert frames == 10 and made.shape == (10, 68, 2) and np.isfinite(made).all()
 
 
 @pytest.mark.parametrize(
@@ -212,6 +220,96 @@ def test_the_table_has_every_condition(home, tmp_path, capsys):
     for name in ("noise.md", "noise.png"):
         assert (tmp_path / name).stat().st_size > 500
     assert "noise of unseen kinds (chords)" in capsys.readouterr().out
+    facts = json.loads((tmp_path / "metrics.json").read_text())
+    assert facts["command"].startswith("python nrnet_test.py --evaluate") and facts["clips"] == 3
+    assert [row["model"] for row in facts["rows"]] == [row["model"] for row in rows]
+    assert facts["rows"][0]["rmse"] == pytest.approx(float(rows[0]["rmse"]))
+    assert set(facts["definitions"]) == set(MEASURED) and facts["frames"] == 72 and facts["machine"]["cores"]
+
+
+def test_it_takes_the_flags_of_the_other_test_scripts(home, tmp_path):
+    options = [
+        "-m",
+        home / "base.safetensors",
+        "-n",
+        home / "noise.h5",
+        "--splits",
+        home / "splits",
+        "-snr",
+        "0",
+    ]
+    assert call("--dataset_dir", home / "store.h5", *options, "-sample_dir", tmp_path) == 0
+    assert json.loads((tmp_path / "metrics.json").read_text())["store"] == str(home / "store.h5")
+
+
+@pytest.mark.parametrize(
+    ("notes", "expected"),
+    [
+        ([dict(noise_kinds=["a"]), dict(noise_kinds=["b"])], {"a": True, "b": True, "c": False}),
+        ([dict(noise_kinds=[]), dict(noise=False)], {"a": False, "b": False, "c": False}),
+        ([dict(noise_kinds=["a"]), dict(noise=True)], {"a": None, "b": None, "c": None}),
+        ([{}], {"a": None, "b": None, "c": None}),
+    ],
+)
+def test_weights_say_what_they_heard(notes, expected):
+    networks = {str(number): SimpleNamespace(metadata=one) for number, one in enumerate(notes)}
+    sides = nrnet_test.sides(networks, "abc")
+    assert sides == expected
+    assert ("noises" in NoiseTable(sides, [0.0]).sides()) == (None in expected.values())
+
+
+def test_a_chart_that_cannot_be_drawn_leaves_no_table(tmp_path):
+    with pytest.raises(ValueError, match="empty"):
+        NoiseTable({"a": True}, [0.0]).write(tmp_path, "nothing was measured")
+    assert not list(tmp_path.iterdir())
+
+
+def test_memory_does_not_grow_with_the_recording(home, tmp_path, monkeypatch):
+    monkeypatch.setattr(face_videos, "SIDE", 16)
+    monkeypatch.setattr(face_videos, "CHUNK", 10)
+    network, peaks = nrnet_test.load_model(home / "base.safetensors"), []
+    for seconds in (4, 4, 24):  # the first one's imports and caches do not count
+        write_wav(tmp_path / "a.wav", seconds)
+        tracemalloc.start()
+        frames, pieces = nrnet_test.speak(network, tmp_path / "a.wav", None)
+        face_videos.write_results(tmp_path / "a", frames, pieces, tmp_path / "a.wav", save=True)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert np.load(tmp_path / "a.npy").shape == (25 * seconds, 68, 2)
+    assert peaks[2] < 1.2 * peaks[1]
+
+
+def test_pieces_are_drawn_as_the_whole():
+    points = talking_landmarks(30, 0)[0]
+    points = np.concatenate([points, 20 + 0.1 * points[..., :1]], axis=-1)
+    for draw in (paint, wireframe):
+        pieces = [frame for i in (0, 10, 20) for frame in draw(points[i : i + 10], 64, guide=points)]
+        np.testing.assert_array_equal(pieces, list(draw(points, 64)))
+
+
+@pytest.mark.parametrize(("samples", "message"), [(5, "too short, 5 samples"), (400, "25 ms of sound")])
+def test_sound_of_less_than_a_frame_is_called_so(samples, message, home, tmp_path, capsys):
+    write_wav(tmp_path / "in" / "a.wav", samples / 16000)
+    assert call("-i", tmp_path / "in", "-m", home / "base.safetensors", "-o", tmp_path / "out") == 2
+    assert message in capsys.readouterr().err and not list((tmp_path / "out").iterdir())
+
+
+def test_sigterm_leaves_nothing_half_written(home, tmp_path, capsys, monkeypatch):
+    def terminated(*_):
+        assert list(tmp_path.glob("out/.one*"))
+        os.kill(os.getpid(), signal.SIGTERM)
+        yield from ()
+
+    write_wav(tmp_path / "in" / "one.wav", 0.2)
+    monkeypatch.setitem(face_videos.VIDEOS, "_painted.mp4", terminated)
+    before = signal.signal(signal.SIGTERM, lambda *_: None)  # not the end of the tests where nothing heeds it
+    try:
+        assert (
+            call("-i", tmp_path / "in", "-m", home / "base.safetensors", "-o", tmp_path / "out", "-s") == 143
+        )
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert not list((tmp_path / "out").iterdir()) and "terminated" in capsys.readouterr().err
 
 
 def test_figures_are_nothing_for_the_truth_and_right_for_a_shift():

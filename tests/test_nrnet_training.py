@@ -9,18 +9,21 @@ import numpy as np
 import pytest
 import torch
 
+import convert
 import nrnet
+from data.speech_file import SpeechFile
 from data.store import ClipStore
-from data.waveforms import Mixing, SpeechFile, WaveformSamples, read_noises
+from data.waveforms import Mixing, WaveformSamples, read_noises
 from models import NRNet
 from preprocess import noise as noise_script
 from preprocess import nrnet as file_script
-from tests.synthetic import make_store
+from tests.synthetic import make_store, talking_landmarks
 from tests.test_training import TORCHRUN, environment, same, weights
 from utils.checkpoint import load_model
 from utils.distributed import launch
 from utils.encode import VideoWriter
 from utils.errors import UserError, run
+from utils.landmarks import LandmarkBasis, mouth_opening, normalise, principal_components
 from utils.losses import noise_resilient_loss
 from utils.noise import GENERATORS, SEEN, UNSEEN, mix, power
 from utils.speech import speech_context
@@ -104,6 +107,22 @@ def damaged(path: Path, what: str) -> Path:
         "flat": good | dict(landmarks=np.zeros((3, 8))),
         "nan": good | dict(speech=np.full((3, 2560), np.nan)),
         "twice": good | dict(ids=["a/1", "a/1", "a/2"]),
+        "counts": good | dict(speech=np.zeros((4, 2560))),
+        "texts": good | dict(landmarks=np.full((3, 8, 6), b"x")),
+        "two lengths": good | dict(lengths=[8, 8]),
+        "words": good | dict(lengths=["8", "8", "8"]),
+        "negative": good | dict(lengths=[8, -1, 8]),
+        "beyond": good | dict(lengths=[8, 9, 8]),
+        "halves": good | dict(lengths=[8, 7.5, 8]),
+        "number ids": good | dict(ids=[1, 2, 3]),
+        "two ids": good | dict(ids=["a/1", "a/2"]),
+        "one split": good | dict(split="train"),
+        "two splits": good | dict(split=["train", "val"]),
+        "no train": good | dict(split=["val", "val", "test"]),
+        "basis": good | dict(mean=np.zeros(136), components=np.zeros((136, 5))),
+        "mean": good | dict(mean=np.zeros(99), components=np.zeros((99, 6))),
+        "eigenvalues": good | dict(mean=np.zeros(136), components=np.eye(136, 6), eigenvalues=np.ones(5)),
+        "nan basis": good | dict(mean=np.full(136, np.nan), components=np.eye(136, 6)),
     }
     if what in bad:
         with h5py.File(path, "w") as file:
@@ -124,6 +143,22 @@ def damaged(path: Path, what: str) -> Path:
         ("flat", "are not"),
         ("nan", "not finite"),
         ("twice", "there twice"),
+        ("counts", "does not fit landmarks"),
+        ("texts", "landmarks is of the kind"),
+        ("two lengths", "lengths (2,) for 3 clips"),
+        ("words", "lengths must be a data set of numbers"),
+        ("negative", "lengths has -1"),
+        ("beyond", "lengths has 9"),
+        ("halves", "lengths has 7.5"),
+        ("number ids", "ids must be a data set (N,) of text"),
+        ("two ids", "2 ids for 3 clips"),
+        ("one split", "split must be a data set (N,) of text"),
+        ("two splits", "2 split for 3 clips"),
+        ("no train", "says train of no clip"),
+        ("basis", "are no basis of 6 coefficients"),
+        ("mean", "are no basis of 6 coefficients"),
+        ("eigenvalues", "eigenvalues (5,)"),
+        ("nan basis", "not finite"),
     ],
 )
 def test_bad_training_files_are_one_line_and_exit_2(what, message, tmp_path, capsys):
@@ -204,12 +239,16 @@ def test_ratios_are_drawn_from_6_to_30_db_and_by_the_old_mistake_from_0_to_8():
 def test_samples_are_stretches_of_their_clips(home):
     file = SpeechFile(home / "train.h5")
     noises = [n.samples for n in read_noises(home / "noise.h5").values()]
-    samples = WaveformSamples(file, "rms", 6, 0, 1.0, Mixing(noises))
+    initial = np.full(4, 7, np.float32)
+    samples = WaveformSamples(file, "rms", 6, 0, 1.0, initial, Mixing(noises))
     assert all(torch.equal(samples[3][name], samples[3][name]) for name in samples[3])
     for number in range(8):
         one = samples[number]
         assert one["clean"].shape == one["noisy"].shape == (320 * 12,) and one["target"].shape == (6, 4)
         torch.testing.assert_close(one["previous"][1:], one["target"][:-1])
+        starts_at = [s for id in file.splits["train"] for s in range(19)
+                     if np.allclose(file.clip(id)[1][s : s + 6], one["target"], atol=1e-6)]  # fmt: skip
+        assert (one["previous"][0] == 7).all() == (starts_at == [0])
         matches = []
         for id in file.splits["train"]:
             speech, true = file.clip(id)
@@ -238,6 +277,125 @@ def test_early_stopping_counts_and_survives_a_restart():
     again.load_state_dict(stopping.state_dict())
     assert not again.exhausted and not again.improved(2.5) and again.exhausted
     assert not EarlyStopping(0).exhausted
+
+
+def whole_faces(path: Path, transposed: bool, **more) -> tuple[SpeechFile, LandmarkBasis, np.ndarray]:
+    """A TRAIN.h5 of coefficients of talking faces about 2 units off, its basis, the mean face at rest"""
+    clips = [normalise(talking_landmarks(24, seed)[0]) + 2 for seed in range(6)]
+    mean, vectors, _ = principal_components(clips, 6)
+    basis = LandmarkBasis(mean, vectors, np.ones(6), "face")
+    arrays = dict(mean=mean, components=vectors.T if transposed else vectors) | more
+    file_like(path, np.stack([basis.project(clip) for clip in clips]), **arrays)
+    shut = np.mean(
+        [clip[np.argsort(mouth_opening(clip.reshape(-1, 68, 2)))[:5]].mean(0) for clip in clips], 0
+    )
+    return SpeechFile(path), basis, shut
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_a_basis_may_lie_either_way_and_needs_no_eigenvalues(transposed, tmp_path):
+    file, basis, _ = whole_faces(tmp_path / "t.h5", transposed)
+    np.testing.assert_allclose(file.basis.components, basis.components, atol=1e-6)
+    np.testing.assert_array_equal(file.basis.eigenvalues, np.ones(6))
+    coefficients = np.concatenate([file.clip(id)[1] for id in file.splits["train"]])
+    np.testing.assert_allclose(file.deviations(), coefficients.std(0), rtol=1e-4)
+
+
+def opening(face: np.ndarray) -> float:
+    return float(mouth_opening(face.reshape(68, 2)))
+
+
+def test_whole_faces_start_with_their_mouths_shut(home, tmp_path):
+    _, basis, shut = whole_faces(tmp_path / "t.h5", transposed=False)
+    assert train(home, tmp_path / "out", "-i", tmp_path / "t.h5", "-steps", 1) == 0
+    initial = load_model(tmp_path / "out" / "nrnet.safetensors").initial.numpy()
+    started = basis.reconstruct(initial)
+    np.testing.assert_allclose(opening(started), opening(shut), atol=0.02)
+    assert opening(started) < 0.6 * opening(basis.mean)
+
+
+def basis_files(folder: Path, basis: LandmarkBasis, face: np.ndarray) -> list:
+    """As the original's release has them -> the flags"""
+    np.save(folder / "u.npy", basis.components.T)
+    np.save(folder / "mean.npy", basis.mean[None])
+    np.save(folder / "template.npy", face.reshape(68, 2))
+    return ["--pca", folder / "u.npy", folder / "mean.npy"]
+
+
+def coefficients_alone(folder: Path) -> tuple[LandmarkBasis, np.ndarray]:
+    """folder/t.h5 without a basis, as the original's TRAIN.h5"""
+    _, basis, shut = whole_faces(folder / "t.h5", transposed=False)
+    with h5py.File(folder / "t.h5", "a") as file:
+        del file["mean"], file["components"]
+    return basis, shut
+
+
+@pytest.mark.parametrize("template", [False, True])
+def test_a_basis_of_the_originals_lands_in_the_weights(template, home, tmp_path, capsys):
+    basis, shut = coefficients_alone(tmp_path)
+    flags = basis_files(tmp_path, basis, shut)
+    flags += ["--template", tmp_path / "template.npy"] if template else []
+    assert train(home, tmp_path / "out", "-i", tmp_path / "t.h5", "-steps", 1, *flags) == 0
+    assert "no landmark basis" not in capsys.readouterr().err
+    model = load_model(tmp_path / "out" / "nrnet.safetensors")
+    np.testing.assert_allclose(model.landmark_components, basis.components, atol=1e-6)
+    np.testing.assert_allclose(opening(basis.reconstruct(model.initial.numpy())), opening(shut), atol=0.02)
+    assert train(home, tmp_path / "x", "-steps", 1, *flags) == 2
+    assert "a landmark basis of its own" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["nrnet.safetensors", "nrnet_state.pt"])
+def test_a_network_without_basis_gets_one_later(name, home, tmp_path, capsys):
+    basis, shut = coefficients_alone(tmp_path)
+    flags = basis_files(tmp_path, basis, shut)
+    assert train(home, tmp_path / "out", "-i", tmp_path / "t.h5", "-steps", 1) == 0
+    assert "no landmark basis" in capsys.readouterr().err
+    before = load_model(tmp_path / "out" / "nrnet.safetensors")
+    assert not before.landmark_components.any() and before.initial.any()
+    assert call(convert, tmp_path / "out" / name, tmp_path / "drawn.safetensors", *flags) == 0
+    drawn = load_model(tmp_path / "drawn.safetensors", expect=NRNet)
+    np.testing.assert_allclose(drawn.landmark_components, basis.components, atol=1e-6)
+    torch.testing.assert_close(drawn.initial, before.initial)
+    torch.testing.assert_close(drawn.fc1.weight, before.fc1.weight)
+    assert drawn.metadata["noise_kinds"] == [] and drawn.metadata["steps"] == 1
+    assert call(convert, tmp_path / "drawn.safetensors", tmp_path / "x.safetensors", *flags) == 2
+    assert "a basis of its own" in capsys.readouterr().err
+
+
+def test_weights_and_states_remember_the_noises(home, tmp_path):
+    assert train(home, tmp_path, "-n", home / "noise.h5", "-steps", 1) == 0
+    assert load_model(tmp_path / "nrnet.safetensors").metadata["noise_kinds"] == sorted(SEEN)
+
+
+def test_the_level_is_a_flag(home, tmp_path):
+    assert train(home, tmp_path, "--level", "peak", "-steps", 1) == 0
+    assert load_model(tmp_path / "nrnet.safetensors").config["level"] == "peak"
+
+
+def test_validation_hears_the_ratios_of_training(home, monkeypatch):
+    file, heard = SpeechFile(home / "train.h5"), []
+    monkeypatch.setattr(nrnet, "mix", lambda speech, noise, ratio, random: heard.append(ratio) or speech)
+    file.splits["val"] = file.splits["train"] * 8
+    model, noise = NRNet(components=4, filters=1), [np.ones(9000, np.float32)]
+    for legacy, low, high in ((False, 6, 30), (True, 0, 8)):
+        heard.clear()
+        nrnet.validate(model, file, Mixing(noise, legacy=legacy), torch.device("cpu"))
+        assert len(heard) == 40 and low <= min(heard) <= max(heard) <= high
+
+
+def test_a_run_without_validation_says_so(home, tmp_path, capsys):
+    path = file_like(tmp_path / "t.h5", np.ones((2, 8, 6)), split=["train", "train"])
+    assert train(home, tmp_path / "out", "-i", path, "-steps", 1) == 0
+    assert "no clips to validate on" in capsys.readouterr().err
+
+
+def test_damage_found_by_a_loaders_process_is_one_line(tmp_path, capsys):
+    path = file_like(tmp_path / "t.h5", np.ones((3, 8, 6)), mean=np.zeros(136), components=np.eye(136, 6))
+    with h5py.File(path, "a") as file:
+        file["speech"][:, 5] = np.nan
+    assert train(tmp_path, tmp_path / "out", "-i", path, "-steps", 1, "-num_thread", 1) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert lines[-1].startswith(f"error: {path}") and "not finite" in lines[-1] and len(lines) < 3
 
 
 NOISY = ("-n", "noise.h5")

@@ -57,43 +57,66 @@ def context_windows(samples: np.ndarray, warp: float = 1.0) -> np.ndarray:
     return _stack(mfcc(samples, warp))
 
 
-class AudioWindows:
-    """`windows` for sound that arrives in pieces; the pieces may have any length.
+class FrameWindows:
+    """Sound that arrives in pieces, waiting until the window of the next video frame is whole.
+
+    step: samples of a frame; window: samples that a frame's window needs, from three frames before it on; shape: of the
+    window that `cut` makes of them.
+    """
+
+    def __init__(self, step: int, window: int, shape: tuple[int, ...]) -> None:
+        self.step, self.window, self.shape = step, window, shape
+        self.samples, self.frames = 0, 0
+        self.buffer = np.zeros(CONTEXT * step, np.float32)  # from the beginning of the next frame's window
+
+    def push(self, sound: np.ndarray) -> np.ndarray:
+        """sound (n,) -> the windows (k, *shape) that it completes; k may be 0"""
+        self.samples += len(sound)
+        return self._take(sound)
+
+    def finish(self) -> np.ndarray:
+        """The remaining windows (k, *shape), so that ceil(samples / step) have been returned in all"""
+        missing = -(-self.samples // self.step) - self.frames
+        needed = self.window + self.step * (missing - 1) - len(self.buffer)
+        return self._take(np.zeros(max(0, needed), np.float32))[: max(0, missing)]
+
+    def _take(self, sound: np.ndarray) -> np.ndarray:
+        if len(sound):
+            self.buffer = np.concatenate([self.buffer, self.prepare(np.asarray(sound, np.float32))])
+        ready = (len(self.buffer) - self.window) // self.step + 1
+        if ready <= 0:
+            return np.zeros((0, *self.shape), np.float32)
+        windows = self.cut(ready)
+        self.buffer = self.buffer[ready * self.step :]
+        self.frames += ready
+        return windows
+
+    def prepare(self, sound: np.ndarray) -> np.ndarray:
+        """sound (n,), at least one sample -> what of it is kept, (n,)"""
+        raise NotImplementedError
+
+    def cut(self, ready: int) -> np.ndarray:
+        """The first windows (ready, *shape) of the buffer"""
+        raise NotImplementedError
+
+
+class AudioWindows(FrameWindows):
+    """`windows` for sound at 16 kHz that arrives in pieces; the pieces may have any length.
 
     >>> stream = AudioWindows()
     >>> parts = [stream.push(piece) for piece in pieces] + [stream.finish()]
     """
 
     def __init__(self) -> None:
-        self.samples = 0
-        self.frames = 0
+        super().__init__(SAMPLES_PER_FRAME, _span(ROWS), (ROWS, CEPSTRA))
         self.last = 0.0
-        self.buffer = np.zeros(
-            PADDING, np.float32
-        )  # pre-emphasised, from the first row of the next frame's window
 
-    def push(self, audio: np.ndarray) -> np.ndarray:
-        """audio (n,) -> the windows (k, 28, 12) that it completes; k may be 0"""
-        self.samples += len(audio)
-        return self._push(audio)
+    def prepare(self, sound: np.ndarray) -> np.ndarray:
+        emphasised, self.last = _preemphasise(sound, self.last), float(sound[-1])
+        return emphasised
 
-    def finish(self) -> np.ndarray:
-        """The remaining windows (k, 28, 12), so that ceil(samples / 640) have been returned in all"""
-        missing = -(-self.samples // SAMPLES_PER_FRAME) - self.frames
-        needed = _span(ROWS_PER_FRAME * (missing - 1) + ROWS) - len(self.buffer)
-        return self._push(np.zeros(max(0, needed), np.float32))[: max(0, missing)]
-
-    def _push(self, audio: np.ndarray) -> np.ndarray:
-        if len(audio):
-            self.buffer = np.concatenate([self.buffer, _preemphasise(audio, self.last)])
-            self.last = float(audio[-1])
-        ready = (len(self.buffer) - _span(ROWS)) // SAMPLES_PER_FRAME + 1
-        if ready <= 0:
-            return np.zeros((0, ROWS, CEPSTRA), np.float32)
-        stacked = _stack(_cepstra(self.buffer, ROWS_PER_FRAME * (ready - 1) + ROWS, 1.0))
-        self.buffer = self.buffer[ready * SAMPLES_PER_FRAME :]
-        self.frames += ready
-        return stacked
+    def cut(self, ready: int) -> np.ndarray:
+        return _stack(_cepstra(self.buffer, ROWS_PER_FRAME * (ready - 1) + ROWS, 1.0))
 
 
 def _span(rows: int) -> int:

@@ -155,20 +155,25 @@ def _mono_pieces(path: Path, container, sample_rate: int, start: float | None) -
     from av import AudioResampler
 
     resampler = AudioResampler(format="fltp", rate=sample_rate)
-    stream, cut = container.streams.audio[0], None
+    stream, cut, count, got = container.streams.audio[0], None, 0, 0
     with container:
         for frame in _decode(path, container, stream):
+            count += frame.samples
             if cut is None:
                 begin = float(frame.pts * frame.time_base) if frame.pts is not None else 0.0
                 cut = 0 if start is None else round((start - begin) * sample_rate)
                 if cut < 0:
                     yield np.zeros(-cut, np.float32)
             for piece in _resample(path, resampler, frame):
+                got += len(piece)
                 yield piece[max(cut, 0) :]
                 cut -= min(max(cut, 0), len(piece))
         if cut is not None:
             for piece in _resample(path, resampler, None):
+                got += len(piece)
                 yield piece[max(cut, 0) :]
+    if count and not got:
+        raise UserError(f"{path}: its sound is too short, {count} samples; give at least a video frame's")
 
 
 def _resample(path: Path, resampler, frame) -> list[np.ndarray]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 
 class UserError(Exception):
@@ -18,17 +21,54 @@ def reason(error: Exception, longest: int = 240) -> str:
     return text if len(text) <= longest else f"{text[:longest].rstrip()} ..."
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, which thus undoes what is half-done as Ctrl-C does."""
+
+
 def run(main: Callable[[Namespace], None], parse_args: Callable[[], Namespace | ArgumentParser]) -> int:
-    """Runs a script and returns its exit status: 0, 2 after a `UserError`, 130 after Ctrl-C."""
+    """Runs a script and returns its exit status: 0, 2 after a `UserError`, 130 after Ctrl-C, 143 after SIGTERM."""
     try:
-        main(parse_args())
+        with heeding_sigterm():
+            main(parse_args())
     except UserError as error:
-        _say(f"error: {error}")
+        _say(f"error: {own_words(error)}")
         return 2
     except KeyboardInterrupt as stop:
-        _say(f"interrupted: {stop}" if str(stop) else "interrupted")
-        return 130
+        word, status = ("terminated", 143) if isinstance(stop, Terminated) else ("interrupted", 130)
+        _say(f"{word}: {stop}" if str(stop) else word)
+        return status
     return 0
+
+
+@contextmanager
+def heeding_sigterm() -> Iterator[None]:
+    """SIGTERM raises `Terminated` in this process; a process forked from it just ends, as without this."""
+    if threading.current_thread() is not threading.main_thread():  # Python's signals belong to that one
+        yield
+        return
+    own = os.getpid()
+
+    def heed(number: int, _: object) -> None:
+        if os.getpid() == own:
+            raise Terminated
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+    before = signal.signal(signal.SIGTERM, heed)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before if before is not None else signal.SIG_DFL)
+
+
+def own_words(error: UserError) -> str:
+    """The message alone of an error that a loader's process may have wrapped in its traceback"""
+    return str(error).rstrip().rsplit("utils.errors.UserError: ", 1)[-1]
+
+
+def note(line: str) -> None:
+    """Says on stderr what the user should know and need not mend"""
+    _say(f"note: {line}")
 
 
 def _say(line: str) -> None:

@@ -48,7 +48,7 @@ def parse_command(options: ArgumentParser, script: str, argv: list[str] | None) 
     args = options.parse_args(argv)
     args.command = shlex.join(["python", script, *(sys.argv[1:] if argv is None else argv)])
     for name, least in (("batch_size", 1), ("clips", 1), ("videos", 0)):
-        value = getattr(args, name)
+        value = getattr(args, name, None)
         if value is not None and value < least:
             raise UserError(f"-{name} {value}: must be at least {least}")
     return args
@@ -62,14 +62,7 @@ def publish(args: Namespace, device: torch.device, ids: list[str], rows: dict[st
     summaries = {name: row.summary() for name, row in rows.items()}
     add_comparisons(summaries, STATIC, TRUTH)
     frames = sum(len(opening) for opening, _, _ in rows[TRUTH].openings)
-    counts = {"dataset": args.dataset, "split": args.split, "clips": len(ids), "frames": frames}
-    facts = {
-        "command": args.command,
-        **counts,
-        "store": str(args.dataset_dir),
-        **facts,
-        **environment(device),
-    }
+    facts = run_facts(args, device, len(ids), frames) | facts
     results = {**facts, "rows": summaries, "definitions": definitions(summaries)}
     lines = [
         {"clip": id, "row": name, **row.clips[i]} for i, id in enumerate(ids) for name, row in rows.items()
@@ -78,3 +71,9 @@ def publish(args: Namespace, device: torch.device, ids: list[str], rows: dict[st
     write_csv(args.sample_dir / "clips.csv", lines)
     print(f"\n{args.dataset}, {args.split}: {len(ids)} clips, {frames} frames\n\n{text(summaries)}\n")
     print(f"{args.sample_dir}: metrics.json, clips.csv and {min(args.videos, len(ids))} videos")
+
+
+def run_facts(args: Namespace, device: torch.device, clips: int, frames: int) -> dict:
+    """What every metrics.json says of the run: its command, its data, the machine"""
+    counts = {"dataset": args.dataset, "split": args.split, "clips": clips, "frames": frames}
+    return {"command": args.command, **counts, "store": str(args.dataset_dir), **environment(device)}

@@ -26,10 +26,7 @@ class Table:
         names = list(self.lines[0])
         heads = [FIGURES[name].heading if name in FIGURES else name for name in names]
         rows = [[show(name, line[name]) for name in names] for line in self.lines]
-        table = [heads, ["---"] * len(names), *rows]
-        return "\n".join(
-            [f"**{self.title}**", "", *(f"| {' | '.join(row)} |" for row in table), "", self.caption()]
-        )
+        return "\n".join([f"**{self.title}**", "", pipes(heads, rows), "", self.caption()])
 
     def caption(self) -> str:
         """How each number was obtained"""
@@ -41,6 +38,11 @@ class Table:
         legend = "; ".join(f"{FIGURES[name].heading}: {FIGURES[name].definition}" for name in names)
         note = f" {self.note}" if self.note else ""
         return f"<sub>{legend}.{note} {where}, PyTorch {self.runs[0]['versions']['torch']}; {shown}</sub>"
+
+
+def pipes(heads: list[str], rows: list[list[str]]) -> str:
+    """heads (n) and rows of n cells -> lines of a Markdown table"""
+    return "\n".join(f"| {' | '.join(row)} |" for row in [heads, ["---"] * len(heads), *rows])
 
 
 def marks(script: str) -> tuple[str, str]:

@@ -17,27 +17,28 @@ from utils.curves import Panel, draw_figure
 from utils.files import replacing
 from utils.images import write_image
 from utils.landmarks import MOUTH, mouth_opening
+from utils.markdown import pipes
 from utils.metrics import correlation, landmark_distance, mean
 from utils.noise import mix
-from utils.report import write_csv
+from utils.report import FIGURES, cell, write_csv
 
 CLEAN = math.inf  # dB
 STATIC, SPEECH_ALONE = "static face", "none"
-DEFINITIONS = {
-    "lmd_mouth": "mean distance of the 20 mouth points",
-    "lmd_all": "mean distance of all 68 points",
-    "rmse": "root mean square of the distances of all 68 points",
-    "opening_error": "mean absolute error of the inner lips' opening",
-    "width_error": "mean absolute error of the mouth's width (points 48 and 54)",
-    "velocity_error": "mean distance of the mouth points' first differences over time",
-    "acceleration_error": "mean distance of their second differences",
-    "opening_correlation": "correlation with the true opening, mean over clips",
-}
+MEASURED = [
+    "lmd_mouth",
+    "lmd_all",
+    "rmse",
+    "opening_error",
+    "width_error",
+    "velocity_error",
+    "acceleration_error",
+    "opening_correlation",
+]
 Condition = tuple[str, str, float]  # model, kind of noise, ratio in dB
 
 
 def figures(made: np.ndarray, true: np.ndarray) -> dict[str, float]:
-    """made, true (T, 68, 2) in pixels -> the figures of DEFINITIONS"""
+    """made, true (T, 68, 2) in pixels -> the figures that are MEASURED, by their names in utils/report.py"""
     lips = made[:, MOUTH], true[:, MOUTH]
     openings = mouth_opening(made), mouth_opening(true)
     widths = (np.linalg.norm(one[:, 54] - one[:, 48], axis=-1) for one in (made, true))
@@ -71,9 +72,12 @@ def noisy_versions(
 
 @dataclass
 class NoiseTable:
-    """Figures of every clip under every condition. kinds {kind: whether training heard such noise}."""
+    """Figures of every clip under every condition.
 
-    kinds: dict[str, bool]
+    kinds {kind of noise: whether any of the models heard such in training, None where not all say what they heard}.
+    """
+
+    kinds: dict[str, bool | None]
     ratios: Sequence[float]
     scores: dict[Condition, list[dict[str, float]]] = field(default_factory=dict)
 
@@ -97,12 +101,15 @@ class NoiseTable:
         rows = []
         for (model, kind, ratio), clips in self.scores.items():
             facts = dict(model=model, noise=kind, snr="clean" if ratio == CLEAN else f"{ratio:g}")
-            facts["heard_in_training"] = self.kinds.get(kind, "")
-            rows.append(facts | {name: mean([clip[name] for clip in clips]) for name in DEFINITIONS})
+            heard = self.kinds.get(kind)
+            facts["heard_in_training"] = "" if heard is None else heard
+            rows.append(facts | {name: mean([clip[name] for clip in clips]) for name in MEASURED})
         return rows
 
     def sides(self) -> dict[str, list[str]]:
-        """The kinds that training heard, and those that it did not, where there are any"""
+        """The kinds that training heard, and those that it did not, where there are any; all, where that is unknown"""
+        if None in self.kinds.values():
+            return {"noises": list(self.kinds)}
         sides = {
             "noise of kinds heard in training": [kind for kind, seen in self.kinds.items() if seen],
             "noise of unseen kinds": [kind for kind, seen in self.kinds.items() if not seen],
@@ -110,20 +117,15 @@ class NoiseTable:
         return {title: kinds for title, kinds in sides.items() if kinds}
 
     def markdown(self, name: str = "lmd_mouth") -> str:
-        """Two tables, seen and unseen noise: a row for each model, a column for each ratio"""
+        """A table for each of the sides: a row for each model, a column for each ratio"""
         columns = [CLEAN, *sorted(self.ratios, reverse=True)]
         heads = ["clean" if ratio == CLEAN else f"{ratio:g} dB" for ratio in columns]
-        parts = []
+        tables = []
         for title, kinds in self.sides().items():
-            lines = [
-                f"| {title} ({', '.join(kinds)}) | {' | '.join(heads)} |",
-                "|---" * (1 + len(heads)) + "|",
-            ]
-            for model in self.models:
-                cells = (self.value(model, kinds, ratio, name) for ratio in columns)
-                lines.append(f"| {model} | {' | '.join(f'{cell:.3f}' for cell in cells)} |")
-            parts.append("\n".join(lines))
-        return "\n\n".join(parts)
+            values = {model: [self.value(model, kinds, r, name) for r in columns] for model in self.models}
+            rows = [[model, *(cell(x, FIGURES[name].decimals) for x in row)] for model, row in values.items()]
+            tables.append(pipes([f"{title} ({', '.join(kinds)})", *heads], rows))
+        return "\n\n".join(tables)
 
     def figure(self, name: str = "lmd_mouth", label: str = "mouth LMD, pixels") -> np.ndarray:
         """The same as curves, and one panel for each kind of noise"""
@@ -154,14 +156,18 @@ class NoiseTable:
     def write(self, folder: Path, note: str) -> list[Path]:
         """noise.csv, noise.md and noise.png; note: where the figures come from"""
         paths = [folder / f"noise.{suffix}" for suffix in ("csv", "md", "png")]
-        write_csv(paths[0], self.lines())
-        legend = "\n".join(f"- {name}: {text}" for name, text in DEFINITIONS.items())
-        correlations = self.markdown("opening_correlation")
-        text = (
-            f"{note}\n\nMouth LMD, pixels of a 128-pixel crop:\n\n{self.markdown()}\n\nCorrelation of the mouth's "
-            f"opening:\n\n{correlations}\n\nAll figures are in noise.csv; distances in pixels:\n\n{legend}\n"
-        )
+        lines, page, picture = self.lines(), self.page(note), self.figure()  # all made before any is written
+        write_csv(paths[0], lines)
         with replacing(paths[1]) as part:
-            part.write_text(text)
-        write_image(paths[2], self.figure())
+            part.write_text(page)
+        write_image(paths[2], picture)
         return paths
+
+    def page(self, note: str) -> str:
+        """noise.md"""
+        legend = "\n".join(f"- {name}: {FIGURES[name].definition}" for name in MEASURED)
+        return (
+            f"{note}\n\nMouth LMD, pixels of a 128-pixel crop:\n\n{self.markdown()}\n\nCorrelation of the mouth's "
+            f"opening:\n\n{self.markdown('opening_correlation')}\n\nAll figures are in noise.csv; "
+            f"heard_in_training: by any of its models:\n\n{legend}\n"
+        )

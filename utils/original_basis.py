@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentParser
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,23 @@ from utils.errors import UserError, reason
 from utils.original_weights import Tensors
 
 BASIS = ("landmark_mean", "landmark_components", "landmark_eigenvalues", "landmark_rest_opening")
+
+
+def add_basis_flags(flags: ArgumentParser) -> None:
+    """--pca and --template"""
+    flags.add_argument(
+        "--pca",
+        nargs=2,
+        type=Path,
+        metavar=("U.npy", "MEAN.npy"),
+        help="the landmark basis: an AT-net's in x5 units, an NR-net's as its release has it",
+    )
+    flags.add_argument(
+        "--template",
+        type=Path,
+        metavar="MEAN.npy",
+        help="face (68, 3) that an NR-net starts from: mouth closed",
+    )
 
 
 def read_basis(paths: list[Path] | None, components: int) -> Tensors:

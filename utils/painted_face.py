@@ -1,7 +1,8 @@
 """Faces out of nothing but 68 landmarks: painted skin, lips, eyes and brows, or a wireframe, fast enough for films.
 
-All frames are placed on the canvas at once; OpenCV then fills each frame's polygons, anti-aliased, in sixteenths of a
-pixel.
+All frames of a piece are placed on the canvas at once; OpenCV then fills each frame's polygons, anti-aliased, in
+sixteenths of a pixel. A film made piece by piece gives `guide` to each: the frames that say where on the canvas the
+face lies, and how large.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import cv2
 import numpy as np
 
 from utils.images import LINES
-from utils.landmarks import STABLE
 
 SHIFT = 4  # fractional bits of OpenCV's coordinates
 LIFT = 0.54  # of the way from chin to brows: how far the hairline lies above the ends of the jaw
@@ -22,31 +22,37 @@ EYE, IRIS, PUPIL, LASHES = (250, 250, 250), (74, 128, 92), (20, 20, 24), (60, 40
 INK, DOTS = (52, 76, 110), (214, 72, 60)
 
 
-def place(landmarks: np.ndarray, side: int) -> np.ndarray:
+def place(landmarks: np.ndarray, side: int, guide: np.ndarray | None = None) -> np.ndarray:
     """landmarks (T, 68, 2 or 3) of any scale, y downwards -> (T, 68, 2) pixels of a square canvas, in its middle
 
-    One scale and place for all frames, so that the head keeps still where the landmarks do.
+    One scale and place for all frames, so that the head keeps still where the landmarks do: those that suit the median
+    face of `guide` (G, 68, 2 or 3), by default of these frames themselves.
     """
     points = np.asarray(landmarks, np.float64)[..., :2]
-    middle = np.median(points, axis=0)
+    middle = median_face(points if guide is None else guide)
     low, high = middle.min(0), middle.max(0)
     scale = 0.66 * side / max((high - low).max(), 1e-6)
     return (points - (low + high) / 2) * scale + np.array([0.5, 0.56]) * side
 
 
+def median_face(landmarks: np.ndarray) -> np.ndarray:
+    """landmarks (T, 68, 2 or 3) -> (68, 2)"""
+    return np.median(np.asarray(landmarks, np.float64)[..., :2], axis=0)
+
+
 def turned(landmarks: np.ndarray, yaw: float = 35.0, pitch: float = 10.0) -> np.ndarray:
-    """landmarks (T, 68, 3) -> (T, 68, 3), seen from the side: degrees about the vertical, then about the horizontal"""
+    """landmarks (T, 68, 3) -> (T, 68, 3), from the side: degrees about the origin's vertical, then its horizontal"""
     a, b = np.deg2rad([yaw, pitch])
     about_y = np.array([[np.cos(a), 0, np.sin(a)], [0, 1, 0], [-np.sin(a), 0, np.cos(a)]])
     about_x = np.array([[1, 0, 0], [0, np.cos(b), -np.sin(b)], [0, np.sin(b), np.cos(b)]])
-    centre = landmarks[:, STABLE].mean((0, 1))
-    return (landmarks - centre) @ (about_x @ about_y).T + centre
+    return landmarks @ (about_x @ about_y).T
 
 
-def paint(landmarks: np.ndarray, side: int) -> Iterator[np.ndarray]:
+def paint(landmarks: np.ndarray, side: int, guide: np.ndarray | None = None) -> Iterator[np.ndarray]:
     """landmarks (T, 68, 2 or 3), y downwards -> T pictures (side, side, 3) RGB uint8 of a painted face"""
-    points = place(landmarks, side)
-    head = curve(np.concatenate([points[:, :17], _hairline(points)], axis=1), closed=True)
+    guide = landmarks if guide is None else guide
+    points, middle = place(landmarks, side, guide), median_face(place(guide, side))
+    head = curve(np.concatenate([points[:, :17], _hairline(points, middle)], axis=1), closed=True)
     lips, mouth = curve(points[:, 48:60], closed=True), curve(points[:, 60:68], closed=True)
     eyes = [curve(points[:, a : a + 6], closed=True) for a in (36, 42)]
     brows = [curve(points[:, a : a + 5]) for a in (17, 22)]
@@ -77,13 +83,15 @@ def curve(points: np.ndarray, closed: bool = False, steps: int = 4) -> np.ndarra
     return line if closed else np.concatenate([line, points[:, -1:]], axis=1)
 
 
-def wireframe(landmarks: np.ndarray, side: int) -> Iterator[np.ndarray]:
+def wireframe(landmarks: np.ndarray, side: int, guide: np.ndarray | None = None) -> Iterator[np.ndarray]:
     """landmarks (T, 68, 2 or 3), y downwards -> T pictures (side, side, 3) RGB uint8: points joined by lines
 
     Three dimensions are seen half from the side.
     """
-    seen = turned(landmarks) if landmarks.shape[-1] == 3 else landmarks
-    for face in _fixed(place(seen, side)):
+    guide = landmarks if guide is None else guide
+    if landmarks.shape[-1] == 3:
+        landmarks, guide = turned(landmarks), turned(guide)
+    for face in _fixed(place(landmarks, side, guide)):
         canvas = np.full((side, side, 3), 255, np.uint8)
         for line in LINES:
             _line(canvas, face[line], INK, side / 256)
@@ -92,9 +100,8 @@ def wireframe(landmarks: np.ndarray, side: int) -> Iterator[np.ndarray]:
         yield canvas
 
 
-def _hairline(points: np.ndarray) -> np.ndarray:
-    """points (T, 68, 2) -> (T, 6, 2): over the brows, from one end of the jaw to the other, half an ellipse"""
-    middle = np.median(points, axis=0)
+def _hairline(points: np.ndarray, middle: np.ndarray) -> np.ndarray:
+    """points (T, 68, 2), the median face (68, 2) -> (T, 6, 2): half an ellipse over the brows, jaw to jaw"""
     up = (middle[27] - middle[8]) * LIFT
     angle = np.deg2rad([26, 52, 78, 102, 128, 154])[:, None]
     centre, half = (points[:, [16]] + points[:, [0]]) / 2, (points[:, [16]] - points[:, [0]]) / 2

@@ -73,6 +73,23 @@ GROUPS = {
             "no face", 0, "frames in which dlib found no face, in all; left out of these figures"
         ),
     },
+    "landmarks in noise": {
+        "rmse": Figure(
+            "RMSE", 3, "root mean square of the distances of all 68 points, pixels of a 128-pixel crop"
+        ),
+        "opening_error": Figure(
+            "opening error", 3, "mean absolute error of the inner lips' opening, pixels of a 128-pixel crop"
+        ),
+        "width_error": Figure(
+            "width error", 3, "mean absolute error of the mouth's width (points 48 and 54), pixels"
+        ),
+        "velocity_error": Figure(
+            "velocity error", 3, "mean distance of the mouth points' first differences over time, pixels"
+        ),
+        "acceleration_error": Figure(
+            "acceleration error", 3, "mean distance of their second differences, pixels"
+        ),
+    },
     "pictures": {
         "psnr": Figure(
             "PSNR", 2, "dB, whole frame, RGB, peak 255, mean over frames (100 for identical frames)"

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from utils.audio import CONTEXT, FPS
+from utils.audio import CONTEXT, FPS, FrameWindows
 
 SPEECH_RATE = 8000
 SPEECH_STEP = SPEECH_RATE // FPS  # samples of a video frame
@@ -37,7 +37,7 @@ def speech_windows(speech: np.ndarray, frames: int, start: int = 0) -> np.ndarra
     return np.lib.stride_tricks.sliding_window_view(samples, SPEECH_WINDOW)[::SPEECH_STEP].copy()
 
 
-class SpeechWindows:
+class SpeechWindows(FrameWindows):
     """`speech_windows` for sound that arrives in pieces of any lengths; a frame's window is whole 120 ms after it.
 
     >>> stream = SpeechWindows()
@@ -45,30 +45,15 @@ class SpeechWindows:
     """
 
     def __init__(self, gain: float = 1.0) -> None:
-        self.gain, self.samples, self.frames = gain, 0, 0
-        self.buffer = np.zeros(CONTEXT * SPEECH_STEP, np.float32)  # from the next frame's window on
+        super().__init__(SPEECH_STEP, SPEECH_WINDOW, (SPEECH_WINDOW,))
+        self.gain = np.float32(gain)
 
-    def push(self, speech: np.ndarray) -> np.ndarray:
-        """speech (n,) -> the windows (k, 2240) that it completes; k may be 0"""
-        self.samples += len(speech)
-        return self._push(np.asarray(speech, np.float32) * np.float32(self.gain))
+    def prepare(self, sound: np.ndarray) -> np.ndarray:
+        return sound * self.gain
 
-    def finish(self) -> np.ndarray:
-        """The remaining windows (k, 2240), so that ceil(samples / 320) have been returned in all"""
-        missing = -(-self.samples // SPEECH_STEP) - self.frames
-        needed = SPEECH_WINDOW + SPEECH_STEP * (missing - 1) - len(self.buffer)
-        return self._push(np.zeros(max(0, needed), np.float32))[: max(0, missing)]
-
-    def _push(self, speech: np.ndarray) -> np.ndarray:
-        self.buffer = np.concatenate([self.buffer, speech])
-        ready = (len(self.buffer) - SPEECH_WINDOW) // SPEECH_STEP + 1
-        if ready <= 0:
-            return np.zeros((0, SPEECH_WINDOW), np.float32)
+    def cut(self, ready: int) -> np.ndarray:
         windows = np.lib.stride_tricks.sliding_window_view(self.buffer, SPEECH_WINDOW)
-        windows = windows[: SPEECH_STEP * ready : SPEECH_STEP].copy()
-        self.buffer = self.buffer[ready * SPEECH_STEP :]
-        self.frames += ready
-        return windows
+        return windows[: SPEECH_STEP * ready : SPEECH_STEP].copy()
 
 
 class Loudness:

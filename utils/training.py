@@ -159,10 +159,15 @@ class MovingAverage:
                 self.weights[name].copy_(tensor)
 
 
-def export(model: nn.Module, average: MovingAverage | None, args: Namespace, step: int) -> nn.Module:
-    """Writes the weights, or their moving average, for testing and the demo; -> that network, in eval mode."""
+def export(
+    model: nn.Module, average: MovingAverage | None, args: Namespace, step: int, **notes: object
+) -> nn.Module:
+    """Writes the weights, or their moving average, for testing and the demo; -> that network, in eval mode.
+
+    notes: what else the weights should say of their training
+    """
     exported = averaged(model, average)
-    save_model(args.model_dir / f"{args.model_name}.safetensors", exported, export_notes(args, step))
+    save_model(args.model_dir / f"{args.model_name}.safetensors", exported, export_notes(args, step) | notes)
     return exported
 
 
@@ -176,7 +181,7 @@ def averaged(model: nn.Module, average: MovingAverage | None) -> nn.Module:
 
 def export_notes(args: Namespace, step: int) -> dict:
     """What weights say of the run that made them"""
-    names = ("dataset", "frames", "batch_size", "seed", "noise", "snr")
+    names = ("dataset", "frames", "batch_size", "seed")
     return dict(steps=step) | {name: getattr(args, name) for name in names if name in args}
 
 
@@ -214,7 +219,7 @@ class TrainingState:
             return 0
         saved = read_state(self.path)  # on the CPU, where Adam keeps its step counts
         before = with_defaults(json.loads(saved["settings"]), self.parts["model"])
-        changed = [key for key in self.settings if before.get(key) != self.settings[key]]
+        changed = [key for key, own in self.settings.items() if before.get(key, own) != own]
         if changed:
             what = ", ".join(f"{key} {before.get(key)} -> {self.settings[key]}" for key in changed)
             raise UserError(
