@@ -461,6 +461,7 @@ def test_weights_start_other_runs(home, tmp_path, capsys):
 
 def test_two_processes_train_as_one(home, tmp_path):
     common = ["nrnet.py", "-i", home / "train.h5", "-n", home / "noise.h5", *SMALL, "-steps", 3, "-clip", 0]
+    common += ["-precision", "fp32"]
     for name, start, batch in (("two", TORCHRUN, 2), ("one", [sys.executable], 4)):
         command = [*start, *(str(x) for x in [*common, "-batch_size", batch, "-o", tmp_path / name])]
         subprocess.run(command, cwd=ROOT, env=environment(), check=True, capture_output=True, timeout=300)

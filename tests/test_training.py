@@ -212,7 +212,7 @@ def command(script: str, store: Path, folder: Path, *options: str) -> list[str]:
 
 def test_two_processes_train_as_one(store, tmp_path):
     """Same samples a step, half in each process, gradients averaged: the same weights (no batch norm in this net)."""
-    steps = ("-steps", "3", "-clip", "0")
+    steps = ("-steps", "3", "-clip", "0", "-precision", "fp32")
     two = command("atnet.py", store, tmp_path / "two", *steps, "-batch_size", "2")
     subprocess.run(
         [*TORCHRUN, *two], cwd=ROOT, env=environment(), check=True, capture_output=True, timeout=300
