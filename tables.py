@@ -52,7 +52,7 @@ VG_FIGURES = [
     "lmd_mouth",
     "opening_correlation",
     "opening_gain",
-    "cpbd",
+    "mouth_cpbd_ratio",
     "mouth_sharpness_ratio",
     "offset",
     "jitter_ratio",

@@ -3,10 +3,10 @@
     python vgnet.py --dataset grid --dataset_dir store/grid.h5 -model_dir model/vgnet -sample_dir sample/vgnet
     python vgnet.py -device_ids 0,1 -batch_size 10 ...         # two GPUs
     torchrun --nproc_per_node 8 vgnet.py ...                   # more, also over machines
-    python vgnet.py -warp landmark -width 32 -blocks 4 ...     # the recipe of the shipped weights, see the README
+    python vgnet.py -warp flow -width 32 -blocks 4 ...         # the recipe of the shipped weights, see the README
 
 To resume, run the same command again. Writes MODEL_DIR/NAME.safetensors, for vgnet_test.py and demo.py, and
-MODEL_DIR/NAME_state.pt, with the discriminator.
+MODEL_DIR/NAME_state.pt, with the discriminators.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from data.loader import step_loader
 from data.portraits import PortraitSamples
@@ -29,19 +29,9 @@ from utils.checkpoint import load_model
 from utils.cli import add_flag, add_number, add_switch, parser
 from utils.distributed import is_main, launch, parallel, world_size
 from utils.errors import UserError, run
+from utils.judges import Batch, generator_loss, learn_to_judge
 from utils.landmarks import TEMPLATE, normalise
-from utils.losses import (
-    Parts,
-    adversarial_loss,
-    discriminator_loss,
-    dynamic_pixel_loss,
-    hinge_loss,
-    landmark_loss,
-    matching_loss,
-    mouth_map,
-    pixel_loss,
-    texture_loss,
-)
+from utils.losses import mouth_map
 from utils.progress import Log, Progress, mean_values
 from utils.samples import landmark_pictures, save_rows, to_pictures
 from utils.training import (
@@ -57,8 +47,6 @@ from utils.training import (
     start_from,
     update,
 )
-
-Batch = dict[str, Tensor]
 
 
 def parse_args(argv: list[str] | None = None) -> Namespace:
@@ -105,63 +93,6 @@ def add_loss_flags(flags: ArgumentParser) -> None:
     number("adversarial_start", 0, "step from which the discriminators train; at -steps or beyond: never")
     number("landmark_weight", 1.0, "landmarks read off frames, in both networks' losses; the paper's: 1")
     number("mouth_landmark_weight", 10.0, "of the mouth's y among them; the original's effect: 10000")
-
-
-def generator_loss(
-    fake: VGOutput, batch: Batch, judges: dict[str, nn.Module], args: Namespace
-) -> tuple[Tensor, Parts]:
-    """Eq. 7: the generator's terms, kept apart so that the log can show each.
-
-    judges: the discriminators that it has to please, of "clips" and of "mouths".
-    """
-    weight = (
-        mouth_map(batch["landmarks"], fake.frames.shape[-1], args.mouth_weight) if args.mouth_weight else None
-    )
-    pixel = partial(dynamic_pixel_loss, attention=fake.attention, beta=args.beta)
-    pixel = pixel if args.dynamic_pixel_loss else pixel_loss
-    parts = {"pixel": pixel(fake.frames, batch["frames"], weight=weight)}
-    if args.motion_weight:
-        # Where the attention is shut, nothing else would keep the motion map an image to which it could open.
-        parts["motion"] = pixel_loss(fake.motion, batch["frames"], weight)
-    if args.texture_weight:
-        parts["texture"] = texture_loss(fake.frames, batch["frames"], weight)
-    if "clips" in judges:
-        logits, landmarks = judges["clips"](fake.frames, batch["example_landmarks"])
-        parts["adversarial"] = adversarial_loss(logits.float())
-        parts["landmark"] = landmark_loss(landmarks.float(), batch["landmarks"], args.mouth_landmark_weight)
-    if "mouths" in judges:
-        both = torch.cat([batch["frames"], fake.frames])
-        logits, seen = judges["mouths"](both, torch.cat([batch["landmarks"]] * 2))
-        real, false = zip(*(features.chunk(2) for features in seen), strict=True)
-        parts["mouth_adversarial"] = -logits.float().chunk(2)[1].mean()
-        parts["mouth_matching"] = matching_loss(false, real)
-    return sum(getattr(args, f"{name}_weight") * part for name, part in parts.items()), parts
-
-
-def judge_clips(
-    discriminator: nn.Module, fake: VGOutput, batch: Batch, args: Namespace
-) -> tuple[Tensor, Parts]:
-    """Eq. 6 on one batch; the generator gets no gradient."""
-    example = batch["example_landmarks"]
-    # One call for both, so that batch normalisation sees real and fake alike.
-    both = torch.cat([batch["frames"], fake.frames.detach()])
-    logits, landmarks = discriminator(both, torch.cat([example, example]))
-    (real, false), (read_real, read_fake) = logits.float().chunk(2), landmarks.float().chunk(2)
-    landmarks, weights = batch["landmarks"], (args.landmark_weight, args.mouth_landmark_weight)
-    return discriminator_loss(real, false, read_real, read_fake, landmarks, *weights)
-
-
-def judge_mouths(
-    discriminator: nn.Module, fake: VGOutput, batch: Batch, _: Namespace
-) -> tuple[Tensor, Parts]:
-    """The hinge loss of the discriminator of mouths on one batch; the generator gets no gradient."""
-    both = torch.cat([batch["frames"], fake.frames.detach()])
-    logits, _ = discriminator(both, torch.cat([batch["landmarks"]] * 2))
-    loss = hinge_loss(*logits.float().chunk(2))
-    return loss, {"mouths": loss}
-
-
-JUDGES = {"clips": judge_clips, "mouths": judge_mouths}
 
 
 @torch.no_grad()
@@ -212,24 +143,6 @@ def build(args: Namespace, size: int, device: torch.device) -> tuple[VGNet, dict
 
 def adam(network: nn.Module, args: Namespace) -> torch.optim.Adam:
     return torch.optim.Adam(network.parameters(), lr=args.lr, betas=(args.beta1, args.beta2), fused=True)
-
-
-def learn_to_judge(
-    judges: dict[str, nn.Module],
-    optimisers: dict[str, torch.optim.Adam],
-    fake: VGOutput,
-    batch: Batch,
-    step: int,
-    args: Namespace,
-) -> Parts:
-    """A step of every discriminator -> the parts of their losses"""
-    parts = {}
-    for name, judge in judges.items():
-        with autocast(args.precision, fake.frames.device):
-            loss, judged = JUDGES[name](judge, fake, batch, args)
-        update(optimisers[name], loss, step, args)
-        parts |= {f"judge_{part}": value.detach() for part, value in judged.items()}
-    return parts
 
 
 def warm_start(model: VGNet, path: Path | None) -> None:

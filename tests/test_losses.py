@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 import vgnet
 from models import VGOutput
+from utils.judges import generator_loss, judge_clips
 from utils.landmarks import TEMPLATE, normalise
 from utils.losses import (
     discriminator_loss,
@@ -96,7 +97,7 @@ def test_vgnets_flag_weighs_them(judged):
 
     for weight in (1.0, 2.5):
         args = vgnet.parse_args(["-landmark_weight", str(weight)])
-        loss, _ = vgnet.judge_clips(discriminator, output, batch, args)
+        loss, _ = judge_clips(discriminator, output, batch, args)
         assert loss == discriminator_loss(*judged, weight, args.mouth_landmark_weight)[0]
 
 
@@ -124,7 +125,7 @@ def test_without_the_dynamic_weight_pixels_count_alike():
         for openness in (0.0, 1.0):
             output = VGOutput(frames, torch.full((1, 4, 1, 32, 32), openness), *[None] * 4)
             args = vgnet.parse_args(["-dynamic_pixel_loss", flag, "-mouth_weight", "3"])
-            losses[flag, openness] = vgnet.generator_loss(output, batch, {}, args)[0]
+            losses[flag, openness] = generator_loss(output, batch, {}, args)[0]
     expected = 10 * ((frames - real).abs() * mouth_map(landmarks, 32, 3.0)).mean()
     torch.testing.assert_close(losses["false", 0.0], expected)
     assert losses["false", 0.0] == losses["false", 1.0]

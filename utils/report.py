@@ -102,10 +102,15 @@ GROUPS = {
         "ssim": Figure("SSIM", 4, "scikit-image, 7 x 7 uniform windows, mean over RGB, data range 255"),
         "cpbd": Figure("CPBD", 3, "share of edges seen as sharp, luma, blocks of 64 pixels, whole frame"),
         "mouth_cpbd": Figure("mouth CPBD", 3, "CPBD of the mouth box, which is one block"),
+        "mouth_cpbd_ratio": Figure("of true CPBD", 3, "CPBD of the mouth box over that of the true frames"),
         "sharpness_ratio": Figure(
             "sharpness", 3, "variance of the luma's Laplacian over that of the true frames"
         ),
-        "mouth_sharpness_ratio": Figure("mouth sharpness", 3, "the same in the mouth box"),
+        "mouth_sharpness_ratio": Figure(
+            "mouth sharpness",
+            3,
+            "variance of the luma's Laplacian in the mouth box, over that of the true frames",
+        ),
     },
     "by the original script's definitions": {
         "paper_lmd_sum": Figure(

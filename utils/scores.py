@@ -153,6 +153,8 @@ def add_comparisons(summaries: dict[str, Scores], static: str, truth: str) -> No
     for scores in summaries.values():
         scores["lmd_mouth_ratio"] = ratio(scores["lmd_mouth"], summaries[static]["lmd_mouth"])
         scores["jitter_ratio"] = ratio(scores["jitter"], summaries[truth]["jitter"])
+        if "mouth_cpbd" in scores:
+            scores["mouth_cpbd_ratio"] = ratio(scores["mouth_cpbd"], summaries[truth]["mouth_cpbd"])
         for name in ("psnr", "mouth_psnr"):
             if name in scores and scores is not summaries[truth]:
                 scores[f"{name}_gain"] = scores[name] - summaries[static][name]
