@@ -1,6 +1,7 @@
 # make demo   writes results/demo.mp4 and results/demo_panel.mp4
 # make test   runs the tests
 # make tables STORE=store/grid.h5 SPLITS=DIR   prints the README's tables from the shipped weights
+# make figures STORE=store/grid.h5 SPLITS=DIR   draws the README's pictures of faces from the shipped weights
 # make lint   checks style; make format mends what can be mended
 # make clean  removes the environment and caches, never results or weights
 # The first of them makes the environment .venv, from wheels alone. Another Python: make demo PYTHON=python3.12
@@ -10,7 +11,7 @@ VENV := .venv
 STORE ?= store/grid.h5
 BIN := $(VENV)/bin
 
-.PHONY: demo test tables lint format clean
+.PHONY: demo test tables figures lint format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python demo.py --panel
@@ -20,6 +21,9 @@ test: $(VENV)/.installed
 
 tables: $(VENV)/.installed
 	$(BIN)/python tables.py --dataset_dir $(STORE) $(if $(SPLITS),--splits $(SPLITS)) $(if $(README),--readme $(README))
+
+figures: $(VENV)/.installed
+	$(BIN)/python figures.py --dataset_dir $(STORE) $(if $(SPLITS),--splits $(SPLITS)) $(if $(README),--readme $(README))
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from utils.report import FIGURES, cell
 
 Line = dict[str, object]
-BEGIN, END = "<!-- tables.py begins -->", "<!-- tables.py ends -->"
+
+
+def marks(name: str) -> tuple[str, str]:
+    """The comments of a page between which what `name` writes goes"""
+    return f"<!-- {name} begins -->", f"<!-- {name} ends -->"
+
+
+BEGIN, END = marks("tables.py")
 
 
 @dataclass
@@ -39,11 +46,12 @@ class Table:
         return f"<sub>{legend}. {where}, PyTorch {self.runs[0]['versions']['torch']}; {shown}</sub>"
 
 
-def insert(page: str, text: str) -> str:
-    """The page with `text` between its marks, in place of what is there. Raises ValueError where they are missing."""
-    before, rest = page.split(BEGIN)
-    _, after = rest.split(END)
-    return f"{before}{BEGIN}\n\n{text}\n\n{END}{after}"
+def insert(page: str, text: str, name: str = "tables.py") -> str:
+    """The page with `text` between the marks of `name`, in place of what is there. Raises ValueError without them."""
+    begin, end = marks(name)
+    before, rest = page.split(begin)
+    _, after = rest.split(end)
+    return f"{before}{begin}\n\n{text}\n\n{end}{after}"
 
 
 def show(name: str, value: object) -> str:
