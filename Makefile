@@ -1,6 +1,7 @@
 # make demo   writes results/demo.mp4 and results/demo_panel.mp4
 # make test   runs the tests
 # make tables STORE=store/grid.h5 SPLITS=DIR   prints the README's tables from the shipped weights
+# make figures STORE=store/grid.h5 SPLITS=DIR   draws the README's pictures of faces from the shipped weights
 # make ablation STORE=store/grid.h5 SPLITS=DIR   trains the networks with parts missing, and compares them
 # make lint   checks style; make format mends what can be mended
 # make clean  removes the environment and caches, never results or weights
@@ -11,7 +12,7 @@ VENV := .venv
 STORE ?= store/grid.h5
 BIN := $(VENV)/bin
 
-.PHONY: demo test tables ablation lint format clean
+.PHONY: demo test tables figures ablation lint format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python demo.py --panel
@@ -21,6 +22,9 @@ test: $(VENV)/.installed
 
 tables: $(VENV)/.installed
 	$(BIN)/python tables.py --dataset_dir $(STORE) $(if $(SPLITS),--splits $(SPLITS)) $(if $(README),--readme $(README))
+
+figures: $(VENV)/.installed
+	$(BIN)/python figures.py --dataset_dir $(STORE) $(if $(SPLITS),--splits $(SPLITS)) $(if $(README),--readme $(README))
 
 ablation: $(VENV)/.installed
 	$(BIN)/python ablation.py --dataset_dir $(STORE) $(if $(SPLITS),--splits $(SPLITS)) $(if $(README),--readme $(README))

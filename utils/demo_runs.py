@@ -1,0 +1,112 @@
+"""The demo as a person would call it, on photos and sounds that a script makes; what was made before is kept."""
+
+from __future__ import annotations
+
+import io
+import shlex
+import subprocess
+import sys
+import wave
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from utils.audio import SAMPLE_RATE
+from utils.decode import read_video
+from utils.errors import UserError
+from utils.files import replacing
+from utils.landmarks import mouth_opening
+
+VIEWS = ("landmarks", "attention", "motion", "result")  # of the demo's panel, left to right
+NO_FACE = "no face found"  # what the demo says of a photo in which dlib sees none
+
+
+class Take:
+    """What the demo made of one photo and one sound: pictures (side, side, 3) uint8 and the mouth's opening (T,)."""
+
+    def __init__(self, panel: Path, landmarks: Path) -> None:
+        self.opening = mouth_opening(np.load(landmarks))
+        self._panel = panel
+
+    def view(self, name: str, numbers: Sequence[int] | None = None) -> list[np.ndarray]:
+        """One of VIEWS at these frames, or at all"""
+        return [views[name] for views in self.views(numbers)]
+
+    def views(self, numbers: Sequence[int] | None = None) -> list[dict[str, np.ndarray]]:
+        """The pictures of these frames, or of all, by their names in VIEWS"""
+        frames = list(read_video(self._panel))
+        chosen = frames if numbers is None else [frames[number] for number in numbers]
+        return [split_panel(frame) for frame in chosen]
+
+
+class DemoRuns:
+    """Runs demo.py, each photo and sound once, with inputs and results in two folders of OUT."""
+
+    def __init__(self, script: Path, out: Path, at_model: Path, vg_model: Path) -> None:
+        self.script, self.out, self.at_model, self.vg_model = script, out, at_model, vg_model
+        self.count = 0  # runs that this object had to make
+
+    def photo(self, name: str, photo: np.ndarray) -> Path:
+        """photo (H, W, 3) -> the file that holds it"""
+        code = io.BytesIO()
+        Image.fromarray(photo).save(code, "PNG")
+        return write_if_changed(self.out / "inputs" / f"{name}.png", code.getvalue())
+
+    def sound(self, name: str, audio: np.ndarray) -> Path:
+        """audio (N,), 16 kHz -> the file that holds it; scaled down where it would clip"""
+        audio = audio / max(1.0, np.abs(audio).max())
+        code = io.BytesIO()
+        with wave.open(code, "wb") as file:
+            file.setparams((1, 2, SAMPLE_RATE, 0, "NONE", ""))
+            file.writeframes((audio * 32767).round().astype("<i2").tobytes())
+        return write_if_changed(self.out / "inputs" / f"{name}.wav", code.getvalue())
+
+    def __call__(self, photo: Path, sound: Path, at_model: Path | None = None) -> Take | None:
+        """The demo on a photo and a sound, made now or before; None where it finds no face. Raises UserError."""
+        at_model = at_model or self.at_model
+        name = f"{photo.stem}+{sound.stem}+{at_model.stem}"
+        paths = {"p": photo, "i": sound, "sample_dir": self.out / "runs", "s": name}
+        paths |= {"at_model": at_model, "vg_model": self.vg_model}
+        flags = [str(item) for flag, value in paths.items() for item in (f"-{flag}", value)]
+        command = shlex.join(["python", self.script.name, *flags, "--panel", "--save_landmarks"])
+        record = self.out / "runs" / f"{name}.txt"  # the command and what it said
+        newest = max(path.stat().st_mtime for path in (photo, sound, at_model, self.vg_model))
+        if not (record.exists() and record.stat().st_mtime >= newest and command in record.read_text()):
+            self._run(command, record)
+        if NO_FACE in record.read_text():
+            return None
+        return Take(record.with_name(f"{name}_panel.mp4"), record.with_name(f"{name}_landmarks.npy"))
+
+    def _run(self, command: str, record: Path) -> None:
+        print(command, flush=True)
+        self.count += 1
+        _, _, *flags = shlex.split(command)
+        ended = subprocess.run(
+            [sys.executable, str(self.script), *flags], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
+        )
+        said = ended.stderr.decode(errors="replace")
+        if ended.returncode and NO_FACE not in said:
+            raise UserError(f"{command}: ended with status {ended.returncode}: {said.strip()[-300:]}")
+        with replacing(record) as part:
+            part.write_text(f"{command}\n{NO_FACE if ended.returncode else ''}\n")
+
+
+def split_panel(frame: np.ndarray) -> dict[str, np.ndarray]:
+    """A frame of the demo's panel -> its pictures, without the captions above and the gaps between them"""
+    height, width = frame.shape[:2]
+    gap = 2
+    side = (width + gap) // len(VIEWS) - gap
+    return {
+        name: frame[height - side :, i * (side + gap) : i * (side + gap) + side]
+        for i, name in enumerate(VIEWS)
+    }
+
+
+def write_if_changed(path: Path, content: bytes) -> Path:
+    """Writes the file, unless it holds just that already and may keep its date"""
+    if not path.exists() or path.read_bytes() != content:
+        with replacing(path) as part:
+            part.write_bytes(content)
+    return path
