@@ -1,6 +1,6 @@
 # make demo   writes results/demo.mp4 and results/demo_panel.mp4
 # make test   runs the tests
-# make tables STORE=store/grid.h5 SPLITS=DIR   prints the README's tables from the shipped weights
+# make tables STORE=store/grid.h5 SPLITS=DIR   prints the README's tables from the shipped weights; NOISE=store/noise.h5
 # make figures STORE=store/grid.h5 SPLITS=DIR   draws the README's pictures of faces from the shipped weights
 # make ablation STORE=store/grid.h5 SPLITS=DIR   trains the networks with parts missing, and compares them
 # make lint   checks style; make format mends what can be mended
@@ -21,7 +21,7 @@ test: $(VENV)/.installed
 	$(BIN)/python -m pytest -q
 
 tables: $(VENV)/.installed
-	$(BIN)/python tables.py --dataset_dir $(STORE) $(if $(SPLITS),--splits $(SPLITS)) $(if $(README),--readme $(README))
+	$(BIN)/python tables.py --dataset_dir $(STORE) $(if $(SPLITS),--splits $(SPLITS)) $(if $(NOISE),--noise $(NOISE)) $(if $(README),--readme $(README))
 
 figures: $(VENV)/.installed
 	$(BIN)/python figures.py --dataset_dir $(STORE) $(if $(SPLITS),--splits $(SPLITS)) $(if $(README),--readme $(README))

@@ -29,6 +29,7 @@ from utils.faces import FaceDetector
 from utils.files import writable_folder
 from utils.landmarks import mouth_opening
 from utils.markdown import insert_into, marked_page
+from utils.measure import shorter
 from utils.portrait import find_face
 
 ROOT = Path(__file__).parent
@@ -51,12 +52,6 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
         weights = ROOT / f"weights/{network.replace('-', '').lower()}.safetensors"
         add_flag(flags, name, type=Path, default=weights, help=f"{network}'s weights")
     return flags.parse_args(argv)
-
-
-def shorter(path: Path) -> Path:
-    """As one would type it here"""
-    here = Path.cwd()
-    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def gather(args: Namespace) -> Material:

@@ -2,6 +2,7 @@
 
     python tables.py --dataset_dir store/grid.h5 --splits DIR -o results/tables
     make tables STORE=store/grid.h5 SPLITS=DIR                        # the same
+    python tables.py ... --noise store/noise.h5                       # NR-net's, too
 
 Runs the test scripts, each into a folder of its own, and puts their figures together: tables.md, a CSV of each table, a
 picture of each curve, and a strip of frames. Each caption names the commands that printed the figures, the data, the
@@ -11,6 +12,7 @@ is kept, unless weights or store are newer. On two CPU cores it takes about half
 
 from __future__ import annotations
 
+import shutil
 import sys
 from argparse import Namespace
 from pathlib import Path
@@ -23,14 +25,16 @@ from utils.decode import read_video
 from utils.errors import run
 from utils.files import replacing, writable_folder
 from utils.images import write_image
-from utils.markdown import Table, insert_into
+from utils.markdown import Table, caption, insert_into, marked_page
 from utils.measure import ROOT, Runner, check_inputs, line, shorter
+from utils.noise_table import NoiseTable
 from utils.report import FIGURES, write_csv
 from utils.scores import STATIC, TRUTH
 
 FROM_TRUTH, FROM_SPEECH, AT_NET = "VG-net, true landmarks", "VG-net, AT-net's landmarks", "AT-net"
 SNRS = [None, 20, 10, 0]  # dB; None: the voice as it was recorded
 SIGMAS = [0, 0.02, 0.04, 0.06, 0.08, 0.1, 0.12, 0.14]  # the original's range
+NOISE_SNRS = "30,20,10,0,-10"
 SPLITS = {"s1, held out": "test", "s2 and s27, unseen": "unseen"}
 STRIP = 8  # frames of a clip
 
@@ -75,6 +79,9 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
     add_flag(
         flags, "curve_clips", type=int, default=4, help="clips of s1 for each point of its curve (default 4)"
     )
+    add_flag(flags, "noise", type=Path, help="NOISE.h5 of preprocess.noise: measure the NR-nets, too")
+    nets = [ROOT / f"weights/nrnet{kind}.safetensors" for kind in ("_base", "", "_base_tc", "_tc")]
+    add_flag(flags, "nr_models", type=Path, nargs="+", default=nets, help="NR-nets' weights")
     add_flag(flags, "readme", type=Path, help="a page to put the tables into, between its marks")
     return flags.parse_args(argv)
 
@@ -169,8 +176,35 @@ def strip(folder: Path, out: Path) -> None:
         write_image(out, np.concatenate(rows, axis=1))
 
 
+def noise_tables(runner: NetworkRunner) -> str:
+    """NR-nets in noise, of every split, as Markdown; the curves of the first go into a picture"""
+    args, parts, runs = runner.args, [], []
+    for label, split in SPLITS.items():
+        models = [shorter(path) for path in args.nr_models]
+        options = ["-m", *models, "-n", shorter(args.noise), "--split", split, f"-snr={NOISE_SNRS}"]
+        runs.append(runner(f"nrnet_{split}", "nrnet_test.py", *options))
+        table = NoiseTable.of_lines(runs[-1]["rows"])
+        parts.append(
+            f"**NR-net in noise: mouth LMD of {label} ({runs[-1]['clips']} clips)**\n\n{table.markdown()}"
+        )
+        if len(parts) == 1:
+            write_image(args.o / "noise_curves.png", table.figure())
+    return "\n\n".join([*parts, caption(["lmd_mouth"], runs, "Mean over the kinds of noise.")])
+
+
+def show_pictures(page: Path, folder: Path) -> None:
+    """Copies the pictures that the page shows out of its folder assets, where it shows such"""
+    for picture in folder.glob("*.png"):
+        if f"(assets/{picture.name})" in page.read_text():
+            shutil.copyfile(picture, page.parent / "assets" / picture.name)
+
+
 def main(args: Namespace) -> None:
     writable_folder(args.o)
+    check_inputs(*([args.noise, *args.nr_models] if args.noise else []))
+    pages = ["tables.py", *(["tables.py --noise"] if args.noise else [])]
+    for name in pages if args.readme else []:
+        marked_page(args.readme, name)
     runner = NetworkRunner(args)
     tables = [make(runner) for make in (at_table, vg_table, voice_table, landmark_table)]
     for table in tables:
@@ -180,11 +214,14 @@ def main(args: Namespace) -> None:
     chart(landmarks, "sigma", ["lmd_mouth", "ssim"], args.o / "landmark_noise.png")
     strip(args.o / "vgnet_unseen", args.o / "unseen.png")
     text = "\n\n".join(table.markdown() for table in tables)
+    texts = [text, *([noise_tables(runner)] if args.noise else [])]
     with replacing(args.o / "tables.md") as part:
-        part.write_text(text + "\n")
+        part.write_text("\n\n".join(texts) + "\n")
     if args.readme:
-        insert_into(args.readme, text, "tables.py")
-    print(f"\n{text}\n\n{args.o}: tables.md, {len(tables)} CSV files, pictures")
+        for name, text in zip(pages, texts, strict=True):
+            insert_into(args.readme, text, name)
+        show_pictures(args.readme, args.o)
+    print("\n", *texts, f"{args.o}: tables.md, {len(tables)} CSV files, pictures", sep="\n\n")
 
 
 if __name__ == "__main__":

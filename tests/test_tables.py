@@ -34,12 +34,26 @@ def scripts(monkeypatch) -> list[list[str]]:
         names = [tables.AT_NET, tables.STATIC, tables.TRUTH, tables.FROM_TRUTH, tables.FROM_SPEECH]
         rows = dict.fromkeys([*names, "truth on the PCA basis"], figures)
         said = " ".join(["python", Path(command[1]).name, *command[2:]])
+        if Path(command[1]).name == "nrnet_test.py":
+            rows = noise_rows()
         facts = {"command": said, "clips": 3, "rows": rows} | ENVIRONMENT
         (folder / "metrics.json").write_text(json.dumps(facts))
         return 0
 
     monkeypatch.setattr("utils.measure.finish", pretend)
     return commands
+
+
+def noise_rows() -> list[dict]:
+    """Two networks in two kinds of noise at two ratios: the error is 2 clean, and grows with the noise"""
+    cases = [("NR", "none", "clean", "", 2.0), ("static face", "none", "clean", "", 5.0)]
+    cases += [
+        ("NR", kind, snr, kind == "babble", 2 + 10 / float(snr))
+        for kind in ("babble", "siren")
+        for snr in ("20", "10")
+    ]
+    names = ("model", "noise", "snr", "heard_in_training", "lmd_mouth")
+    return [dict(zip(names, case, strict=True)) for case in cases]
 
 
 @pytest.fixture
@@ -122,3 +136,25 @@ def test_mistakes_are_one_line(scripts, flags, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("utils.measure.finish", lambda command: 2)
     assert run(tables.main, lambda: tables.parse_args(flags)) == 2
     assert "atnet_test.py ended with status 2" in capsys.readouterr().err
+
+
+def test_nr_nets_in_noise_where_noises_are_given(scripts, flags, tmp_path):
+    page, noise = tmp_path / "README.md", tmp_path / "noise.h5"
+    weights = tmp_path / "nr.safetensors"
+    page.write_text(
+        "\n".join([*marks("tables.py"), *marks("tables.py --noise"), "![](assets/noise_curves.png)"])
+    )
+    (tmp_path / "assets").mkdir()
+    options = [*flags, "--noise", str(noise), "-nr_models", str(weights), "--readme", str(page)]
+    assert run(tables.main, lambda: tables.parse_args(options)) == 2 and not scripts
+    for path in (noise, weights):
+        path.touch()
+    assert run(tables.main, lambda: tables.parse_args(options)) == 0
+    text = page.read_text()
+    assert "| noise of kinds heard in training (babble) | clean | 20 dB | 10 dB |" in text
+    assert "| NR | 2.000 | 2.500 | 3.000 |" in text and "| static face | 5.000 | 5.000 | 5.000 |" in text
+    assert [path.name for path in (tmp_path / "assets").iterdir()] == ["noise_curves.png"]
+    assert {one[one.index("--split") + 1] for one in scripts if "nrnet_test.py" in one[0]} == {
+        "test",
+        "unseen",
+    }

@@ -26,18 +26,19 @@ class Table:
         names = list(self.lines[0])
         heads = [FIGURES[name].heading if name in FIGURES else name for name in names]
         rows = [[show(name, line[name]) for name in names] for line in self.lines]
-        return "\n".join([f"**{self.title}**", "", pipes(heads, rows), "", self.caption()])
+        names = [name for name in names if name in FIGURES]
+        return f"**{self.title}**\n\n{pipes(heads, rows)}\n\n{caption(names, self.runs, self.note)}"
 
-    def caption(self) -> str:
-        """How each number was obtained"""
-        machine = self.runs[0]["machine"]
-        where = machine["gpu"] or f"{machine['cores']} {machine['processor']} CPU cores"
-        commands = list(dict.fromkeys(f"`{one['command']}`" for one in self.runs))
-        shown = "; ".join(commands[:2]) + ("; and so on for the other rows" if commands[2:] else "")
-        names = [name for name in self.lines[0] if name in FIGURES]
-        legend = "; ".join(f"{FIGURES[name].heading}: {FIGURES[name].definition}" for name in names)
-        note = f" {self.note}" if self.note else ""
-        return f"<sub>{legend}.{note} {where}, PyTorch {self.runs[0]['versions']['torch']}; {shown}</sub>"
+
+def caption(figures: list[str], runs: list[dict], note: str = "") -> str:
+    """How each number was obtained: the definitions of the figures, the machine and the commands of the runs"""
+    machine = runs[0]["machine"]
+    where = machine["gpu"] or f"{machine['cores']} {machine['processor']} CPU cores"
+    commands = list(dict.fromkeys(f"`{one['command']}`" for one in runs))
+    shown = "; ".join(commands[:2]) + ("; and so on for the other rows" if commands[2:] else "")
+    legend = "; ".join(f"{FIGURES[name].heading}: {FIGURES[name].definition}" for name in figures)
+    note = f" {note}" if note else ""
+    return f"<sub>{legend}.{note} {where}, PyTorch {runs[0]['versions']['torch']}; {shown}</sub>"
 
 
 def pipes(heads: list[str], rows: list[list[str]]) -> str:

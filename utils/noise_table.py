@@ -85,6 +85,17 @@ class NoiseTable:
         """made, true (T, 68, 2) in pixels: one clip more"""
         self.scores.setdefault((model, kind, ratio), []).append(figures(made, true))
 
+    @classmethod
+    def of_lines(cls, lines: Sequence[dict]) -> NoiseTable:
+        """The table again out of its `lines`, one row standing for all clips"""
+        kinds = {one["noise"]: one["heard_in_training"] for one in lines if one["noise"] != SPEECH_ALONE}
+        table = cls({kind: None if heard == "" else heard for kind, heard in kinds.items()}, [])
+        for one in lines:
+            ratio = CLEAN if one["snr"] == "clean" else float(one["snr"])
+            table.scores.setdefault((one["model"], one["noise"], ratio), []).append(one)
+        table.ratios = sorted({ratio for _, _, ratio in table.scores} - {CLEAN})
+        return table
+
     @property
     def models(self) -> list[str]:
         return list(dict.fromkeys(model for model, _, _ in self.scores))
