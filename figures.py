@@ -77,6 +77,7 @@ def gather(args: Namespace) -> Material:
         speech=ROOT / "audio/speech.wav",
         voices=VOICES,
         utterance=Utterance(told.audio, mouth_opening(told.landmarks)),
+        own_voice=Utterance(people[FIRST].audio, mouth_opening(people[FIRST].landmarks)),
         nr_model=weights[2],
     )
 

@@ -18,6 +18,7 @@ from utils.faces import FaceDetector, crop_face
 from utils.hard_photos import as_cartoon, grey, in_the_dark, small, with_scarf
 from utils.images import enlarge
 from utils.landmarks import crop_transforms
+from utils.metrics import correlation
 from utils.noise import add_noise, chords, mix
 from utils.portrait import find_face
 from utils.sheet import sheet, sound_strip, words, write_gif, write_jpeg
@@ -62,6 +63,7 @@ class Material:
     speech: Path
     voices: dict[str, Path]
     utterance: Utterance
+    own_voice: Utterance
     nr_model: Path
 
     def take(
@@ -152,16 +154,12 @@ def turned_faces(material: Material, out: Path) -> str:
 
 
 def voices(material: Material, out: Path) -> str:
-    """voices.jpg: one face, spoken to by one voice clean and in noise, by machines, and in other languages"""
-    clean, photo = material.heard(SECONDS), material.photos[FIRST]
-    sounds = {"English": clean}
+    """voices.jpg: one face, spoken to by its own voice clean and in noise, by machines, and in other languages"""
+    (clean, truth), photo = material.own_voice, material.photos[FIRST]
+    sounds = {"its own voice": clean}
     sounds |= {f"white noise,\n{ratio} dB": add_noise(clean, ratio, seed=ratio) for ratio in RATIOS}
     sounds |= {label: beginning(read_audio(path), SECONDS) for label, path in material.voices.items()}
-    names = [
-        "speech",
-        *(f"speech_{ratio}dB" for ratio in RATIOS),
-        *(p.stem for p in material.voices.values()),
-    ]
+    names = ["voice", *(f"voice_{ratio}dB" for ratio in RATIOS), *(p.stem for p in material.voices.values())]
     takes = [
         found(material.take(FIRST, photo.image, name, audio), FIRST)
         for name, audio in zip(names, sounds.values(), strict=True)
@@ -172,15 +170,20 @@ def voices(material: Material, out: Path) -> str:
         strip = np.concatenate(faces, axis=1)
         curve = sound_strip(audio, take.opening, (strip.shape[1], 64), widest, max(np.abs(audio).max(), 1e-3))
         rows.append([np.concatenate([curve, strip])])
-        r = np.corrcoef(take.opening, takes[0].opening)[0, 1]
-        labels.append(f"{label}\nr = {r:.2f}" if 0 < number <= len(RATIOS) else label)
+        labels.append(label if number > len(RATIOS) else f"{label}\nr = {followed(take, truth):.2f}")
     write_jpeg(out, sheet(rows, labels=labels), JPEG_LIMIT)
     return (
-        f"One face (GRID's s2, CC BY 4.0) and {SECONDS:.0f} s of seven recordings: waveform in blue, the mouth's "
-        "opening in orange, and the mouth at evenly spaced moments below. r: correlation of the opening with that of "
-        "the clean recording. English: `audio/speech.wav`, then in white noise at three ratios; the other voices are "
-        "espeak-ng's ([audio](audio/README.md))."
+        f"GRID's s2 (CC BY 4.0), whom no network saw or heard in training, and {SECONDS:.0f} s of seven recordings: "
+        "waveform in blue, the mouth's opening in orange, and the mouth at evenly spaced moments below. r: correlation "
+        "of the opening with the true one, which is known for his own voice; it is heard clean and in white noise at "
+        "three ratios. The other voices are espeak-ng's ([audio](audio/README.md))."
     )
+
+
+def followed(take: Take, truth: np.ndarray) -> float:
+    """Correlation of the opening with the true one (T,), over the frames that both have"""
+    length = min(len(take.opening), len(truth))
+    return correlation(take.opening[:length], truth[:length])
 
 
 def failures(material: Material, out: Path) -> str:
@@ -232,8 +235,7 @@ def noisy_faces(material: Material, out: Path) -> str:
             take = found(take, FIRST)
             for moment, face in zip(when, take.view("result", [*when.values()]), strict=True):
                 tiles.setdefault(f"{network},\n{moment}", []).append(face[MOUTH])
-            length = min(len(truth), len(take.opening))
-            r = np.corrcoef(take.opening[:length], truth[:length])[0, 1]
+            r = followed(take, truth)
             agree.setdefault(network, []).append(f"{r:.2f}")
     order = [f"{network},\n{moment}" for moment in when for network in networks]
     heads = ["clean", *(f"chords, {ratio} dB" for ratio in RATIOS)]
