@@ -35,9 +35,7 @@ from utils.measure import Runner, check_inputs, execute, line
 from utils.report import write_csv, write_json
 from utils.scores import STATIC
 
-VG_FLAGS = (
-    "-width 32 -blocks 4 -dropout 0.1 -frames 8 -batch_size 4 -lr 6e-4 -beta1 0.9 -ema 0.98 -mouth_weight 2"
-)
+VG_FLAGS = "-width 16 -blocks 2 -dropout 0.1 -frames 8 -batch_size 4 -lr 6e-4 -ema 0.98 -mouth_weight 2"
 AT_FLAGS = "-channels 16,32,32,64,64 -audio_features 256,128 -layers 2 -frames 30 -batch_size 12 -lr 6e-4"
 AT_FLAGS += " -ema 0.998 -speaker_power 0.6"
 SPLITS = {"test": "held out", "unseen": "unseen people"}
@@ -78,8 +76,8 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
     add_flag(flags, "dataset_dir", type=Path, default=Path("store/grid.h5"), help="clip store")
     add_flag(flags, "splits", type=Path, help="folder of train.txt, val.txt, test.txt, unseen.txt")
     add_flag(flags, "o", type=Path, default=Path("results/ablation"), help="where the results go")
-    add_number(flags, "vg_steps", 120, "training steps of each VG-net")
-    add_number(flags, "at_steps", 250, "training steps of each AT-net")
+    add_number(flags, "vg_steps", 600, "training steps of each VG-net")
+    add_number(flags, "at_steps", 300, "training steps of each AT-net")
     add_number(flags, "clips", 4, "clips of each split that VG-net is measured on")
     add_number(flags, "seed", 0, "of every training")
     add_flag(flags, "vg_flags", default=VG_FLAGS, help=f"vgnet.py's, of all rows (default {VG_FLAGS})")
@@ -105,12 +103,16 @@ AT_VARIANTS = [
 
 def vg_variants(steps: int) -> list[Variant]:
     direct = "-warp none -attention none -dynamic_pixel_loss false"
+    mouths = "-warp flow -motion_weight 1 -texture_weight 6 -adversarial_weight 0 -landmark_weight 0"
+    mouths += " -mouth_adversarial_weight 0.1 -mouth_matching_weight 0.3"
     return [
         Variant("vgnet_direct", "direct regression, no attention", direct),
         Variant("vgnet_nd", "without dynamic pixel-wise loss (ND)", "-warp none -dynamic_pixel_loss false"),
         Variant("vgnet_no_gan", "without discriminator", f"-warp none -adversarial_start {steps}"),
         Variant("vgnet_full", "full, the paper's form", "-warp none"),
         Variant("vgnet_warp", "full, with the landmark warp", "-warp landmark", still=True),
+        Variant("vgnet_flow", "full, with the learned flow on top of it", "-warp flow -motion_weight 1"),
+        Variant("vgnet_mouths", "the learned flow, by the losses of the shipped weights", mouths),
     ]
 
 
