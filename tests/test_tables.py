@@ -28,9 +28,9 @@ def scripts(monkeypatch) -> list[list[str]]:
         with VideoWriter(folder / "clip.mp4", (64, 32)) as video:
             for _ in range(20):
                 video.write(np.full((32, 64, 3), 99, np.uint8))
-        figures = dict.fromkeys([*tables.AT_FIGURES, *tables.VG_FIGURES, "lmd_all"], 0.5) | {
-            "mouth_psnr_gain": None
-        }
+        figures = dict.fromkeys(
+            [*tables.AT_FIGURES, *tables.VG_FIGURES, "lmd_all", "paper_ssim", "paper_psnr"], 0.5
+        ) | {"mouth_psnr_gain": None}
         names = [tables.AT_NET, tables.STATIC, tables.TRUTH, tables.FROM_TRUTH, tables.FROM_SPEECH]
         rows = dict.fromkeys([*names, "truth on the PCA basis"], figures)
         said = " ".join(["python", Path(command[1]).name, *command[2:]])
@@ -69,10 +69,13 @@ def test_all_tables_with_how_each_number_was_obtained(scripts, flags, tmp_path):
     assert run(tables.main, lambda: tables.parse_args(flags)) == 0
     text = (tmp_path / "out" / "tables.md").read_text()
     assert "| s1, held out (3 clips) | AT-net | 0.500 |" in text and "| - |" in text
+    assert "| ATVGnet, as reported | 1.290 | 0.8300 | 32.15 | no |" in text
+    assert "| s1, held out (3 clips) | static face | 0.500 | 0.5000 | 0.50 | yes |" in text
     assert "2 x86_64 CPU cores, PyTorch 2.0; `python atnet_test.py -model_name" in text
     assert {path.stem for path in (tmp_path / "out").glob("*.csv")} == {
         "atnet",
         "vgnet",
+        "paper",
         "voice_noise",
         "landmark_noise",
     }
