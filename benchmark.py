@@ -3,9 +3,10 @@
     python benchmark.py                                             # the paper's width
     python benchmark.py --width 32 --batch 4 --steps 5 --precision bf16
 
+A second, slimmer size of ours, by default that of the shipped weights, tells what the paper's width costs beside it.
 Training is forward, backward and Adam's step of VG-net alone; inference is its forward in eval mode. The original is
-tests/original_networks.py in float32. Steps of the two alternate, so that a busy machine slows both, and the middle
-one of each counts. Ours runs channels_last, in bfloat16 where the hardware multiplies it, its GRU truly over time.
+tests/original_networks.py in float32. Steps of all alternate, so that a busy machine slows them alike; the
+middle one of each counts. Ours runs channels_last, in bfloat16 where the hardware has it, its GRU truly over time.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import time
 from argparse import Namespace
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -38,6 +40,8 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
         flags, "width", type=int, default=64, help="channels of the first layer (default 64, the paper's)"
     )
     add_flag(flags, "blocks", type=int, default=9, help="residual blocks (default 9, the paper's)")
+    slim = "ours is also timed at this width and number of blocks (default 32 4, the shipped weights')"
+    add_flag(flags, "slim", type=int, nargs=2, default=(32, 4), help=slim)
     add_flag(flags, "frames", type=int, default=16, help="frames a clip (default 16, the paper's)")
     add_flag(flags, "batch", type=int, default=2, help="clips a step (default 2)")
     add_flag(flags, "steps", type=int, default=3, help="timed steps of each, after one untimed (default 3)")
@@ -47,21 +51,24 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
 
 
 def main(args: Namespace) -> None:
-    for name in ("width", "blocks", "frames", "batch", "steps"):
-        if getattr(args, name) < 1:
-            raise UserError(f"--{name} {getattr(args, name)}: give a number from 1 up")
+    for name in ("width", "blocks", "slim", "frames", "batch", "steps"):
+        if np.min(getattr(args, name)) < 1:
+            raise UserError(f"--{name} {getattr(args, name)}: give numbers from 1 up")
     device = pick_device(args.cuda, args.device_ids)
     keep_freed_memory()  # as the training scripts do; both networks gain
     batch = random_batch(args, device)
     print(describe(args, device), flush=True)
-    print(f"{'':10} {'original':>14} {'ours':>14} {'ratio':>7}")
+    slim = f"width {args.slim[0]}, blocks {args.slim[1]}"
+    print(f"{'':10} {'original':>14} {'ours':>14} {'ratio':>8} {slim:>20} {'over ours':>10}")
     for name, training in (("training", True), ("inference", False)):
         torch.manual_seed(0)
-        steps = [original_step(args, batch, training), our_step(args, batch, training)]
-        original, ours = (
+        steps = [original_step(args, batch, training)]
+        steps += [our_step(args, batch, training, *size) for size in ((args.width, args.blocks), args.slim)]
+        original, ours, slim = (
             args.batch * args.frames / seconds for seconds in time_steps(steps, args.steps, device)
         )
-        print(f"{name:10} {original:8.2f} fr/s {ours:9.2f} fr/s {ours / original:6.2f}x", flush=True)
+        print(f"{name:10} {original:9.2f} fr/s {ours:9.2f} fr/s {ours / original:7.2f}x", end=" ")
+        print(f"{slim:15.2f} fr/s {slim / ours:9.2f}x", flush=True)
 
 
 def random_batch(args: Namespace, device: torch.device) -> Batch:
@@ -78,10 +85,10 @@ def original_step(args: Namespace, batch: Batch, training: bool) -> Step:
     return make_step(network, lambda: network(*batch)[0], batch, training)
 
 
-def our_step(args: Namespace, batch: Batch, training: bool) -> Step:
+def our_step(args: Namespace, batch: Batch, training: bool, width: int, blocks: int) -> Step:
     """One step of ours: all frames folded into the batch, but for the GRU's own recurrence."""
     device = batch[0].device
-    network = VGNet(args.width, args.blocks).to(device, memory_format=torch.channels_last).train(training)
+    network = VGNet(width, blocks).to(device, memory_format=torch.channels_last).train(training)
     called = torch.compile(network) if args.compile else network
     image, landmarks, example = batch[0].contiguous(memory_format=torch.channels_last), *batch[1:]
 
