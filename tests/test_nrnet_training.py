@@ -212,6 +212,13 @@ def test_sound_files_become_noises(tmp_path, capsys):
     assert not (tmp_path / "other.h5").exists()
 
 
+@pytest.mark.parametrize("flag", ["--seconds=nan", "--seconds=inf", "--seed=-1", "--recordings=0"])
+def test_noises_of_no_length_or_number_are_refused(flag, home, tmp_path, capsys):
+    short = ["--splits", home / "splits", "--seconds", 1, "--recordings", 1]
+    assert call(noise_script, "--generate", home / "store.h5", tmp_path / "n.h5", *short, flag) == 2
+    assert capsys.readouterr().err.startswith("error: give --seconds") and not (tmp_path / "n.h5").exists()
+
+
 def test_the_ratio_is_the_one_asked_for():
     random = np.random.default_rng(0)
     speech, noise = random.normal(size=24000), 7 * random.normal(size=60000)
