@@ -143,7 +143,8 @@ def from_original(saved: dict, args: Namespace) -> tuple[nn.Module, str]:
     if dropped:
         print(f"left out, because the original computes nothing from them: {summary(dropped)}")
     if (audio or speech) and not args.pca:
-        print("note: no --pca, so the file has no landmark basis: demo.py and atnet_test.py cannot use it")
+        test = "nrnet_test.py" if speech else "atnet_test.py"
+        print(f"note: no --pca, so the file has no landmark basis: demo.py and {test} cannot use it")
     return model, kind
 
 
@@ -165,6 +166,8 @@ def clean(tensors: object, path: Path) -> Tensors:
             raise UserError(
                 f"{path}: {name} is quantised, complex or there twice; give the network's own weights"
             )
+        if not tensor.isfinite().all():
+            raise UserError(f"{path}: {name} has numbers that are not finite; get the file again")
         plain[name.removeprefix("module.")] = tensor.detach().float()
     return plain
 

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from data.loader import step_loader
-from data.speech_file import SpeechFile
+from data.speech_file import SpeechFile, spread
 from data.waveforms import Mixing, WaveformSamples, read_mixing
 from models import NRNet
 from utils.checkpoint import load_model
@@ -55,25 +55,20 @@ from utils.training import (
     update,
 )
 
-CLIPS = 50  # of the validation, at most
+CLIPS = 50  # of the validation, at most, of all its speakers
 
 
 def parse_args(argv: list[str] | None = None) -> Namespace:
     flags = parser(__doc__)
     flags.add_argument("-i", "--in-file", type=Path, required=True, metavar="TRAIN.h5", help="training file")
     flags.add_argument("-n", "--in-noise", type=Path, metavar="NOISE.h5", help="train noise-resilient")
-    flags.add_argument(
-        "-m", "--model", type=Path, help="weights to start from, or the folder of nrnet.safetensors"
-    )
-    flags.add_argument(
-        "-o", "--out-fold", type=Path, default=Path("model/nrnet"), help="folder of the weights"
-    )
+    flags.add_argument("-m", "--model", type=Path, help="weights to start from, or nrnet.safetensors' folder")
+    flags.add_argument("-o", "--out-fold", type=Path, default=Path("model/nrnet"), help="the weights' folder")
     add_basis_flags(flags)
     add_switch(flags, "temporal_condition", False, "each frame also sees the coefficients of the one before")
     add_device_flags(flags)
-    add_loop_flags(
-        flags, steps=20000, batch_size=16, frames=8, lr=1e-4, paper="128 windows a step, rate 1e-4"
-    )
+    paper = "128 windows a step, rate 1e-4"
+    add_loop_flags(flags, steps=20000, batch_size=16, frames=8, lr=1e-4, paper=paper)
     for name, default, help in (
         ("filters", 64, "of the first convolution, doubled by each of the others; the paper's: 64"),
         ("width", 21, "of the convolutions' kernels; the paper's: 21"),
@@ -162,7 +157,7 @@ def heard_noises(args: Namespace, mixing: Mixing | None) -> dict:
 def validate(model: NRNet, file: SpeechFile, mixing: Mixing | None, device: torch.device) -> dict[str, float]:
     """Over whole clips, each heard the same way every time: mean absolute error of the coefficients"""
     rows = []
-    for number, id in enumerate(file.splits["val"][:CLIPS]):
+    for number, id in enumerate(spread(file.splits["val"], CLIPS)):
         speech, true = file.clip(id)
         speech, random = set_level(speech, model.config["level"]), np.random.default_rng(number)
         heard = dict(clean=speech)
@@ -242,9 +237,7 @@ def train(args: Namespace, device: torch.device) -> None:
         raise KeyboardInterrupt(f"saved at step {done}; run the same command again to go on")
 
 
-def judge(
-    model, average, args: Namespace, file, mixing, patience: EarlyStopping, bar, log, done: int
-) -> None:
+def judge(model, average, args: Namespace, file, mixing, patience, bar, log, done: int) -> None:
     """Validates, and writes the weights where they are the best so far; all weights where nothing validates"""
     current = averaged(model, average)
     errors = validate(current, file, mixing, next(model.parameters()).device)

@@ -87,11 +87,11 @@ def sound_files(folder: Path) -> dict[Path, Path]:
     files = [file for file in files if not file.name.endswith(tuple(VIDEOS))]  # earlier results
     if not files:
         raise UserError(f"{folder}: no sound file in it; WAV, FLAC, MP3 and others will do")
-    places = [file.relative_to(folder) for file in files]
-    count = Counter(place.with_suffix("") for place in places)
+    places = {file.relative_to(folder): file for file in files}
+    count = Counter([*places, *(place.with_suffix("") for place in places)])
     return {
-        place if count[place.with_suffix("")] > 1 else place.with_suffix(""): file
-        for place, file in zip(places, files, strict=True)
+        place.with_suffix("") if count[place.with_suffix("")] == 1 else place: file
+        for place, file in places.items()
     }
 
 
@@ -104,6 +104,8 @@ def load_network(path: Path, args: Namespace, device: torch.device) -> NRNet:
         raise UserError(f"{path}: holds no landmark basis; add it with python convert.py ... --pca")
     if args.tcboost and len(args.tcboost) not in (1, len(network.initial)):
         raise UserError(f"-tcboost: {len(args.tcboost)} gains for {len(network.initial)} coefficients")
+    if not np.isfinite(args.tcboost or 1.0).all():
+        raise UserError("-tcboost: give finite numbers")
     return network
 
 

@@ -110,8 +110,7 @@ class SpeechFile:
 
     def sampled(self) -> list[np.ndarray]:
         """Coefficients (T, K) of training clips, at most SAMPLED of them"""
-        train = self.splits["train"]
-        return [self.clip(id)[1] for id in train[:: -(-len(train) // SAMPLED)]]
+        return [self.clip(id)[1] for id in spread(self.splits["train"], SAMPLED)]
 
     def deviations(self) -> np.ndarray:
         """(K,): standard deviations of the training clips' coefficients"""
@@ -129,6 +128,11 @@ class SpeechFile:
 
     def __getstate__(self) -> dict:
         return {**self.__dict__, "_file": None}
+
+
+def spread(ids: list[str], most: int) -> list[str]:
+    """At most so many of the ids, evenly out of all of them, so that every speaker has a share"""
+    return ids[:: max(1, -(-len(ids) // most))]
 
 
 def _least_open(coefficients: np.ndarray, basis: LandmarkBasis) -> np.ndarray:

@@ -44,17 +44,25 @@ def read_noises(path: Path) -> dict[str, Noise]:
         for name, item in file.items():
             if not isinstance(item, h5py.Dataset) or item.ndim != 1 or len(item) < SPEECH_WINDOW:
                 continue
-            samples = item[()].astype(np.float32)
+            if item.dtype.kind not in "fiu":
+                continue
+            try:
+                samples = item[()].astype(np.float32)
+            except OSError as error:
+                raise UserError(f"{path}: recording {name} is damaged; make the file again") from error
             if np.isfinite(samples).all() and power(samples) > SILENCE:
-                kind, side = (
-                    str(item.attrs.get(key, default)) for key, default in (("kind", name), ("side", ""))
-                )
-                noises[name] = Noise(samples, kind, side != "test")
+                noises[name] = Noise(samples, _text(item, "kind", name), _text(item, "side", "") != "test")
     if not noises:
         raise UserError(
             f"{path}: no recording (a 1-D data set of {SPEECH_WINDOW} samples or more) to be heard"
         )
     return noises
+
+
+def _text(item: h5py.Dataset, name: str, default: str) -> str:
+    """An attribute, which some tools write as bytes"""
+    value = item.attrs.get(name, default)
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
 @dataclass
@@ -89,8 +97,8 @@ class Mixing:
 
 def read_mixing(path: Path, low: float, high: float, legacy: bool) -> Mixing:
     """With the recordings of a NOISE.h5 that training may hear. Raises UserError where there are none."""
-    if not low <= high:
-        raise UserError(f"-snr_low {low}: is above -snr_high {high}")
+    if not (low <= high and np.isfinite([low, high]).all()):
+        raise UserError(f"-snr_low {low}, -snr_high {high}: give finite numbers, the lower one first")
     heard = [noise for noise in read_noises(path).values() if noise.seen]
     if not heard:
         raise UserError(f"{path}: all its recordings are kept for tests; give some for training")

@@ -32,6 +32,7 @@ from utils.files import replacing
 from utils.noise import GENERATORS, SEEN, SILENCE, UNSEEN, power
 from utils.speech import SPEECH_RATE, SPEECH_WINDOW
 
+LONGEST = 3600  # seconds of a generated recording
 VOICES = 60  # clips that a babble is made of, at most
 
 
@@ -111,8 +112,10 @@ def write(path: Path, noises: Iterator[tuple[str, Noise]]) -> dict[str, int]:
 
 
 def main(args: Namespace) -> None:
-    if args.seconds < 1 or args.recordings < 1:
-        raise UserError("--seconds, --recordings: must be at least 1")
+    if not 1 <= args.seconds <= LONGEST or args.recordings < 1 or args.seed < 0:
+        raise UserError(
+            f"give --seconds from 1 to {LONGEST}, --recordings of at least 1, --seed of at least 0"
+        )
     if not args.generate and not args.source.is_dir():
         raise UserError(f"{args.source}: no such folder of sound files; see --generate")
     counts = write(args.noise, generated(args) if args.generate else recordings(args.source))

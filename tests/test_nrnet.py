@@ -217,6 +217,7 @@ def test_whole_faces_move_a_photos_face(tmp_path):
         ({"conv2.weight": None}, "conv2.weight is missing"),
         ({"conv1.weight": torch.zeros(2, 3)}, "tensors of impossible shapes"),
         ({"extra": torch.zeros(1)}, "has no tensor extra"),
+        ({"fc1.bias": torch.full((6,), torch.nan)}, "fc1.bias has numbers that are not finite"),
     ],
 )
 def test_damaged_originals_are_refused(change, message, tmp_path, capsys):

@@ -131,6 +131,14 @@ def picture(path: Path, number: int) -> bytes:
         return [frame.to_ndarray(format="rgb24").tobytes() for frame in container.decode(video=0)][number]
 
 
+def test_landmarks_that_outlast_their_sound_are_drawn_to_the_end(home, tmp_path):
+    write_wav(tmp_path / "in" / "a.wav", 0.2)
+    np.save(tmp_path / "a.npy", np.asarray(talking_landmarks(9, 0)[0], np.float32))
+    assert call("-i", tmp_path / "in", "-l", tmp_path, "-o", tmp_path / "out") == 0
+    frames, seconds = streams(tmp_path / "out" / "a_painted.mp4")
+    assert frames == 9 and seconds < 0.3
+
+
 def test_a_temporal_network_speaks_and_can_be_insisted_on(home, tmp_path, capsys):
     assert generate(home, tmp_path, "--temporal_condition", model="nr_tc.safetensors") == 0
     assert generate(home, tmp_path, "--temporal_condition") == 2
@@ -152,6 +160,15 @@ def test_files_of_one_name_keep_their_suffix(tmp_path):
     for name in ("a.wav", "a.WAV", "b.wav"):
         write_wav(tmp_path / name, 0.1)
     assert {str(place) for place in nrnet_test.sound_files(tmp_path)} == {"a.wav", "a.WAV", "b"}
+
+
+def test_no_two_files_share_a_place(tmp_path):
+    for name in ("a.wav", "a.WAV", "a.wav.wav", "c.caf", "c.w64", "d.mov", "notes.txt"):
+        write_wav(tmp_path / name, 0.1)
+    found = nrnet_test.sound_files(tmp_path)
+    assert {str(place): file.name for place, file in found.items()} == {
+        "a.wav": "a.wav", "a.WAV": "a.WAV", "a.wav.wav": "a.wav.wav",
+        "c.caf": "c.caf", "c.w64": "c.w64", "d": "d.mov"}  # fmt: skip
 
 
 def test_results_among_the_speech_are_not_heard_again(home, tmp_path, monkeypatch):
@@ -189,6 +206,7 @@ def test_silence_is_spoken_too(home, tmp_path):
         (["-i", "speech"], "-m: give the weights"),
         (["-i", "speech", "-m", "atnet.safetensors"], "holds the network ATNetSingle, but NRNet is needed"),
         (["-i", "speech", "-l", "splits"], "no landmarks can be read"),
+        (["-i", "speech", "-m", "base.safetensors", "-tcboost", "nan"], "-tcboost: give finite numbers"),
         (["--evaluate", "store.h5", "-m", "base.safetensors"], "give -n NOISE.h5"),
         (["--evaluate", "store.h5", "-m", "base.safetensors", "-n", "noise.h5", "-snr", "x"], "-snr x"),
         (["--evaluate", "store.h5", "-m", "base.safetensors", "-n", "noise.h5", "-snr", "0,inf"], "finite"),

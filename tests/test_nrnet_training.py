@@ -212,6 +212,13 @@ def test_sound_files_become_noises(tmp_path, capsys):
     assert not (tmp_path / "other.h5").exists()
 
 
+@pytest.mark.parametrize("flag", ["--seconds=nan", "--seconds=inf", "--seed=-1", "--recordings=0"])
+def test_noises_of_no_length_or_number_are_refused(flag, home, tmp_path, capsys):
+    short = ["--splits", home / "splits", "--seconds", 1, "--recordings", 1]
+    assert call(noise_script, "--generate", home / "store.h5", tmp_path / "n.h5", *short, flag) == 2
+    assert capsys.readouterr().err.startswith("error: give --seconds") and not (tmp_path / "n.h5").exists()
+
+
 def test_the_ratio_is_the_one_asked_for():
     random = np.random.default_rng(0)
     speech, noise = random.normal(size=24000), 7 * random.normal(size=60000)
@@ -383,6 +390,15 @@ def test_validation_hears_the_ratios_of_training(home, monkeypatch):
         assert len(heard) == 40 and low <= min(heard) <= max(heard) <= high
 
 
+def test_validation_asks_every_speaker(home):
+    file, asked = SpeechFile(home / "train.h5"), []
+    clip = file.splits["train"][0]
+    file.splits["val"] = sorted(f"s{speaker}/{number}" for speaker in range(1, 5) for number in range(60))
+    read, file.clip = file.clip, lambda id: asked.append(id) or read(clip)
+    nrnet.validate(NRNet(components=4, filters=1), file, None, torch.device("cpu"))
+    assert len(asked) <= nrnet.CLIPS and {id.split("/")[0] for id in asked} == {"s1", "s2", "s3", "s4"}
+
+
 def test_a_run_without_validation_says_so(home, tmp_path, capsys):
     path = file_like(tmp_path / "t.h5", np.ones((2, 8, 6)), split=["train", "train"])
     assert train(home, tmp_path / "out", "-i", path, "-steps", 1) == 0
@@ -478,6 +494,7 @@ def test_two_processes_train_as_one(home, tmp_path):
         (["-filters", "0"], "-filters 0"),
         (["-dropout", "1"], "-dropout 1.0"),
         (["-snr_low", "40", "-n", "noise.h5"], "-snr_low 40.0"),
+        (["-snr_high", "inf", "-n", "noise.h5"], "-snr_high inf: give finite numbers"),
         (["-n", "test_only.h5"], "kept for tests"),
         (["-n", "silent.h5"], "no recording"),
     ],
@@ -501,3 +518,23 @@ def test_noise_may_be_any_data_set(tmp_path):
     assert list(read_noises(tmp_path / "n.h5")) == ["one"]
     with pytest.raises(UserError, match="no such file"):
         read_noises(tmp_path / "nowhere.h5")
+
+
+def test_a_noises_attributes_may_be_bytes_and_texts_are_none(tmp_path):
+    with h5py.File(tmp_path / "n.h5", "w") as file:
+        file["one"], file["text"], file["pairs"] = np.ones(3000), [b"a"] * 3000, np.ones(3000, complex)
+        file["one"].attrs.update(kind=np.bytes_("rain"), side=np.bytes_("test"))
+    noises = read_noises(tmp_path / "n.h5")
+    assert [(noise.kind, noise.seen) for noise in noises.values()] == [("rain", False)]
+
+
+def test_damaged_noise_is_called_so(tmp_path):
+    path = tmp_path / "n.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("one", data=np.random.default_rng(0).normal(size=5000), compression="gzip")
+        place = file["one"].id.get_chunk_info(0).byte_offset
+    with path.open("r+b") as file:
+        file.seek(place)
+        file.write(bytes(1000))
+    with pytest.raises(UserError, match="recording one is damaged"):
+        read_noises(path)

@@ -12,7 +12,9 @@ from utils.audio import FPS, SAMPLE_RATE
 from utils.errors import UserError
 
 AUDIO_SUFFIXES = set(
-    ".wav .flac .ogg .oga .opus .mp3 .m4a .aac .aif .aiff .au .wma .sph .nist .mp4 .mkv .webm".split()
+    ".wav .wave .rf64 .w64 .caf .aif .aiff .aifc .au .snd .voc .svx .sph .nist .flac .wv .ape .tta .ogg .oga "
+    ".opus .spx .mp3 .mp2 .m4a .m4b .aac .ac3 .amr .wma .mka .mp4 .m4v .mkv .webm .mov .avi .3gp .flv .mpg "
+    ".mpeg .ts".split()
 )
 LONGEST_PAUSE = 5.0  # seconds between two frames of a video beyond which its timestamps are taken to be wrong
 

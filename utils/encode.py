@@ -72,9 +72,9 @@ class VideoWriter:
 
     def write_audio(self, samples: np.ndarray) -> None:
         """samples (n,), or (n, channels), float in [-1, 1] at the sampling rate `audio`; louder is clipped"""
-        samples = np.asarray(samples, np.float32).reshape(len(samples), -1)
         if not len(samples):
             return
+        samples = np.asarray(samples, np.float32).reshape(len(samples), -1)
         if samples.shape[1] != self.channels:
             raise ValueError(f"{samples.shape[1]} channels of sound for a video of {self.channels}")
         planes = np.ascontiguousarray(np.clip(samples, -1, 1).T)
