@@ -7,7 +7,7 @@
 Runs the test scripts, each into a folder of its own, and puts their figures together: tables.md, a CSV of each table, a
 picture of each curve, and a strip of frames. Each caption names the commands that printed the figures, the data, the
 split and the machine. Nothing is random. Run it again to go on after a stop: what was measured with the same command
-is kept, unless weights or store are newer. On two CPU cores it takes about half an hour.
+is kept, unless weights, store or lists of clips are newer. On two CPU cores it takes about half an hour.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
-from utils.cli import add_flag, parser
+from utils.cli import add_flag, check_least, parser
 from utils.errors import run
 from utils.files import replacing, writable_folder
 from utils.images import write_image
@@ -79,7 +79,9 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
     nets = [ROOT / f"weights/nrnet{kind}.safetensors" for kind in ("_base", "", "_base_tc", "_tc")]
     add_flag(flags, "nr_models", type=Path, nargs="+", default=nets, help="NR-nets' weights")
     add_flag(flags, "readme", type=Path, help="a page to put the tables into, between its marks")
-    return flags.parse_args(argv)
+    args = flags.parse_args(argv)
+    check_least(args, clips=1, curve_clips=1)
+    return args
 
 
 class NetworkRunner(Runner):

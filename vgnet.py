@@ -148,7 +148,7 @@ def adam(network: nn.Module, args: Namespace) -> torch.optim.Adam:
 def warm_start(model: VGNet, path: Path | None) -> None:
     """Weights of the file; a network with a learned flow may start from one with the landmark warp alone."""
     base = load_model(path, expect=VGNet) if path else None
-    if base and base.config != model.config and base.config | dict(warp="flow") == model.config:
+    if base and base.config["warp"] == "landmark" and base.config | dict(warp="flow") == model.config:
         model.start_from_landmark_warp(base)
     else:
         start_from(model, path)

@@ -43,7 +43,7 @@ from utils.files import writable_folder
 from utils.images import draw_landmarks, enlarge, grid, to_network, to_uint8
 from utils.landmarks import TEMPLATE, LandmarkBasis, denoise, denormalise, normalise
 from utils.metrics import mean
-from utils.original import CANONICAL_FACE
+from utils.original import CANONICAL_FACE, is_original
 from utils.paper_metrics import summed_mouth_distance
 from utils.scores import (
     DETECTION_SIDE,
@@ -103,6 +103,10 @@ class Networks:
     def load(cls, args: Namespace, size: int, device: torch.device) -> Networks:
         """Raises UserError for weights that do not fit the task or the store's crops of `size` pixels."""
         vg_net = load_model(args.model_name, device, expect=VGNet)
+        if is_original(vg_net):
+            raise UserError(
+                f"{args.model_name}: knows the original release's landmarks and crops, no store's; see demo.py"
+            )
         if vg_net.config["size"] != size:
             raise UserError(
                 f"{args.model_name}: makes {vg_net.config['size']} pixels, the store's crops have {size}"

@@ -20,7 +20,7 @@ CONTRAST = 6.0  # brings detail to about the size of colours
 
 
 class MouthDiscriminator(nn.Module):
-    """Patches of 22 x 22 pixels, in a square of 3/8 of the image about each clip's mouth, real or fake."""
+    """Patches of 30 x 30 pixels, in a square of 3/8 of the image about each clip's mouth, real or fake."""
 
     def __init__(self, width: int = 32, size: int = 128) -> None:
         super().__init__()

@@ -134,6 +134,9 @@ def test_a_photo_without_a_face_is_remembered(demo, tmp_path):
     assert runs.count == 1
     photo = runs.photo("dark", np.full((8, 8, 3), 200, np.uint8))
     assert runs(photo, sound).opening.shape == (2,) and runs.count == 2
+    assert runs(photo, sound).opening.shape == (2,) and runs.count == 2
+    next((tmp_path / "work/runs").glob("*_panel.mp4")).unlink()
+    assert len(runs(photo, sound).view("result")) == 2 and runs.count == 3
 
 
 def test_a_panel_is_taken_apart():

@@ -101,6 +101,15 @@ def test_vgnets_flag_weighs_them(judged):
         assert loss == discriminator_loss(*judged, weight, args.mouth_landmark_weight)[0]
 
 
+def test_fine_detail_is_measured_precisely_in_bfloat16():
+    """Rounded, an even bright wall would have detail."""
+    real = (0.9 + 0.002 * torch.rand(1, 2, 3, 64, 64)).clone()
+    fake = torch.full_like(real, 0.9)
+    precise = texture_loss(fake, real)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert texture_loss(fake, real) == precise > 0
+
+
 def test_the_hinge_loss_wants_a_margin():
     sure = torch.full((4, 1, 3, 3), 1.5)
     assert hinge_loss(sure, -sure) == 0

@@ -284,6 +284,16 @@ def test_mouth_crops_lie_about_the_mouth():
     assert mouth_crops(places, landmarks + 0.9, 48)[..., -1, -1].max() == 127  # never beyond the image
 
 
+def test_the_mouth_discriminator_judges_patches_of_30_pixels():
+    torch.manual_seed(0)
+    model = MouthDiscriminator(4).eval()
+    frames = torch.rand(1, 1, 3, 128, 128, requires_grad=True)
+    logits, _ = model(frames, FACE.expand(1, 1, -1))
+    logits[0, 0, 5, 5].backward()
+    seen = frames.grad[0, 0].sum(0).nonzero()
+    assert (seen.amax(0) - seen.amin(0)).tolist() == [29, 29]
+
+
 def test_the_mouth_discriminator_learns_to_see_blur():
     torch.manual_seed(0)
     model, landmarks = MouthDiscriminator(8), FACE.expand(2, 2, -1)

@@ -12,6 +12,7 @@ import tables
 from utils.encode import VideoWriter
 from utils.errors import run
 from utils.markdown import insert, marks
+from utils.measure import Runner
 
 ENVIRONMENT = {"machine": {"gpu": None, "cores": 2, "processor": "x86_64"}, "versions": {"torch": "2.0"}}
 
@@ -131,6 +132,35 @@ def test_what_was_measured_is_kept_until_the_weights_change(scripts, flags, tmp_
     assert len(scripts) == 2 * count
 
 
+def test_what_was_measured_on_another_list_is_not_kept(scripts, flags, tmp_path):
+    (tmp_path / "splits").mkdir()
+    (tmp_path / "splits" / "test.txt").write_text("s1/one")
+    options = [*flags, "--splits", str(tmp_path / "splits")]
+    assert run(tables.main, lambda: tables.parse_args(options)) == 0
+    count, newer = len(scripts), time.time() + 60
+    os.utime(tmp_path / "splits" / "test.txt", (newer, newer))
+    assert run(tables.main, lambda: tables.parse_args(options)) == 0
+    assert len(scripts) == 2 * count
+
+
+def test_a_measurement_whose_weights_are_gone_is_the_scripts_to_refuse(scripts, tmp_path):
+    store, weights = tmp_path / "grid.h5", tmp_path / "net.safetensors"
+    for path in (store, weights):
+        path.touch()
+    for _ in range(2):
+        Runner(tmp_path / "out", store, None)("one", "atnet_test.py", "-model_name", weights)
+    assert len(scripts) == 1
+    weights.unlink()
+    Runner(tmp_path / "out", store, None)("one", "atnet_test.py", "-model_name", weights)
+    assert len(scripts) == 2
+
+
+@pytest.mark.parametrize("flag", ["-clips", "-curve_clips"])
+def test_no_clips_are_refused_before_anything_is_measured(flag, scripts, flags, capsys):
+    assert run(tables.main, lambda: tables.parse_args([*flags, flag, "0"])) == 2
+    assert f"{flag} 0: must be at least 1" in capsys.readouterr().err and not scripts
+
+
 def test_mistakes_are_one_line(scripts, flags, tmp_path, capsys, monkeypatch):
     (tmp_path / "vg.safetensors").unlink()
     assert run(tables.main, lambda: tables.parse_args(flags)) == 2
@@ -147,7 +177,6 @@ def test_nr_nets_in_noise_where_noises_are_given(scripts, flags, tmp_path):
     page.write_text(
         "\n".join([*marks("tables.py"), *marks("tables.py --noise"), "![](assets/noise_curves.png)"])
     )
-    (tmp_path / "assets").mkdir()
     options = [*flags, "--noise", str(noise), "-nr_models", str(weights), "--readme", str(page)]
     assert run(tables.main, lambda: tables.parse_args(options)) == 2 and not scripts
     for path in (noise, weights):

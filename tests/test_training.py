@@ -18,7 +18,7 @@ from data.splits import clip_ids
 from data.store import ClipStore
 from models import ATNet, ATNetSingle, Discriminator, VGNet
 from tests.synthetic import make_store
-from utils.checkpoint import load_model
+from utils.checkpoint import load_model, save_model
 from utils.errors import run
 from utils.training import Stop, read_state
 
@@ -184,9 +184,13 @@ def test_weights_can_be_fine_tuned(store, tmp_path, capsys):
     assert train(vgnet, store, tmp_path / "flow", *options) == 0
     flow = weights(tmp_path / "flow")
     same({n: first[n] for n in trained}, {n: flow[n] for n in trained}, rtol=0, atol=0)
+    save_model(tmp_path / "none.safetensors", VGNet(4, 1, size=64))  # which has nothing to refine
+    options = ("-steps", 1, "-warp", "flow", "-load_model", tmp_path / "none.safetensors")
+    assert train(vgnet, store, tmp_path / "refused", *options) == 2
+    assert "none.safetensors: its network has warp none" in capsys.readouterr().err
 
 
-def test_both_discriminators_train_and_resume(store, tmp_path):
+def test_both_discriminators_train_and_resume(store, tmp_path, capsys):
     options = ("-mouth_adversarial_weight", 0.1, "-mouth_matching_weight", 1, "-warp", "flow")
     assert train(vgnet, store, tmp_path / "whole", *options, "-steps", 3) == 0
     for steps in (1, 3):
@@ -197,6 +201,10 @@ def test_both_discriminators_train_and_resume(store, tmp_path):
         same(states[0][name], states[1][name], rtol=0, atol=0)
     assert train(vgnet, store, tmp_path / "none", *options[4:], *NO_JUDGES, "-steps", 1) == 0
     assert not {"clips", "mouths"} & read_state(tmp_path / "none" / "vgnet_state.pt")["state"].keys()
+    capsys.readouterr()
+    for folder, other in (("none", options), ("whole", options[4:])):
+        assert train(vgnet, store, tmp_path / folder, *other, "-steps", 4) == 2
+        assert "vgnet_state.pt: belongs to a run of other parts" in capsys.readouterr().err
 
 
 def environment() -> dict[str, str]:
@@ -225,10 +233,11 @@ def test_two_processes_train_as_one(store, tmp_path):
 
 
 def test_two_processes_train_vgnet(store, tmp_path):
-    """Both recurrences under DDP: one leaves the GRU's hidden weight without a gradient."""
-    for recurrence in ("time", "none"):
+    """Both recurrences under DDP: one leaves the GRU's hidden weight without a gradient; both discriminators."""
+    mouths = "-mouth_adversarial_weight 0.1 -mouth_matching_weight 1 -warp flow".split()
+    for recurrence, more in {"time": mouths, "none": []}.items():
         folder = tmp_path / recurrence
-        two = command("vgnet.py", store, folder, "-recurrence", recurrence, "-steps", "2")
+        two = command("vgnet.py", store, folder, "-recurrence", recurrence, "-steps", "2", *more)
         subprocess.run(
             [*TORCHRUN, *two], cwd=ROOT, env=environment(), check=True, capture_output=True, timeout=300
         )

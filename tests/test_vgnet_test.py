@@ -217,6 +217,7 @@ def test_the_warp_alone_is_a_row_when_asked_for(home, tmp_path):
 def misuse(home: Path, folder: Path) -> dict[str, tuple[list[str], str]]:
     """Commands that must fail, each with what its message must name"""
     save_model(folder / "small.safetensors", VGNet(width=4, blocks=1, size=64))
+    save_model(folder / "original.safetensors", VGNet(width=4, blocks=1), {"original": "VG_net"})
     (folder / "vgnet.safetensors").write_bytes((home / "vgnet.safetensors").read_bytes()[:3000])
     out, store = folder / "out", str(home / "store.h5")
     return {
@@ -224,6 +225,13 @@ def misuse(home: Path, folder: Path) -> dict[str, tuple[list[str], str]]:
         "an AT-net": (command(home, out, model="atnet.safetensors"), "ATNet"),
         "damaged weights": (command(folder, out, "--dataset_dir", store), "vgnet.safetensors"),
         "another size": (command(folder, out, "--dataset_dir", store, model="small.safetensors"), "64"),
+        "the original's units": (
+            command(folder, out, "--dataset_dir", store, model="original.safetensors"),
+            "original.safetensors: knows the original release's landmarks",
+        ),
+        "no number": (command(home, out, "-landmark_noise", "nan"), "-landmark_noise nan"),
+        "no amount": (command(home, out, "-landmark_noise", "-0.1"), "-landmark_noise -0.1"),
+        "no ratio": (command(home, out, "-snr", "nan"), "-snr nan"),
         "no AT-net": (command(home, out, "--at_model", str(home / "vgnet.safetensors")), "VGNet"),
         "no store": (command(home, out, "--dataset_dir", str(folder / "absent.h5")), "absent.h5"),
         "no such list": (command(home, out, "--split", "val"), "val"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
+from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
 
 import torch
 
@@ -31,6 +31,14 @@ def add_switch(parser: ArgumentParser, name: str, default: bool, help: str) -> N
     add_flag(
         parser, name, nargs="?", const=True, default=default, type=boolean, metavar="true|false", help=help
     )
+
+
+def check_least(args: Namespace, **least: float) -> None:
+    """Raises UserError for a number, given by the name of its flag, that is below what makes sense, or none (nan)."""
+    for name, smallest in least.items():
+        value = getattr(args, name, None)
+        if value is not None and not value >= smallest:
+            raise UserError(f"-{name} {value}: must be at least {smallest}")
 
 
 def boolean(text: str) -> bool:

@@ -73,11 +73,10 @@ class DemoRuns:
         command = shlex.join(["python", self.script.name, *flags, "--panel", "--save_landmarks"])
         record = self.out / "runs" / f"{name}.txt"  # the command and what it said
         newest = max(path.stat().st_mtime for path in (photo, sound, at_model, self.vg_model))
-        if not (record.exists() and record.stat().st_mtime >= newest and command in record.read_text()):
+        made = [record.with_name(f"{name}_{part}") for part in ("panel.mp4", "landmarks.npy")]
+        if not _kept(record, command, newest, made):
             self._run(command, record)
-        if NO_FACE in record.read_text():
-            return None
-        return Take(record.with_name(f"{name}_panel.mp4"), record.with_name(f"{name}_landmarks.npy"))
+        return None if NO_FACE in record.read_text() else Take(*made)
 
     def _run(self, command: str, record: Path) -> None:
         print(command, flush=True)
@@ -91,6 +90,14 @@ class DemoRuns:
             raise UserError(f"{command}: ended with status {ended.returncode}: {said.strip()[-300:]}")
         with replacing(record) as part:
             part.write_text(f"{command}\n{NO_FACE if ended.returncode else ''}\n")
+
+
+def _kept(record: Path, command: str, newest: float, made: list[Path]) -> bool:
+    """Whether the record is of this command, not older than its inputs, and what it made is still there"""
+    if not record.exists() or record.stat().st_mtime < newest:
+        return False
+    said = record.read_text()
+    return command in said and (NO_FACE in said or all(path.exists() for path in made))
 
 
 def split_panel(frame: np.ndarray) -> dict[str, np.ndarray]:

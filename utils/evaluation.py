@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from utils.cli import add_device_flags, add_flag, add_switch
+from utils.cli import add_device_flags, add_flag, add_switch, check_least
 from utils.errors import UserError
 from utils.noise import add_noise
 from utils.report import definitions, environment, text, write_csv, write_json
@@ -47,10 +47,12 @@ def parse_command(options: ArgumentParser, script: str, argv: list[str] | None) 
     """The arguments, with the command itself as `command`. Raises UserError for a number below what makes sense."""
     args = options.parse_args(argv)
     args.command = shlex.join(["python", script, *(sys.argv[1:] if argv is None else argv)])
-    for name, least in (("batch_size", 1), ("clips", 1), ("videos", 0)):
+    check_least(args, batch_size=1, clips=1, videos=0, landmark_noise=0)
+    for name in ("landmark_noise", "snr"):
         value = getattr(args, name, None)
-        if value is not None and value < least:
-            raise UserError(f"-{name} {value}: must be at least {least}")
+        # nrnet_test.py has several ratios, which it checks by itself.
+        if isinstance(value, float) and not np.isfinite(value):
+            raise UserError(f"-{name} {value}: give a number")
     return args
 
 

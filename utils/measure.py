@@ -34,26 +34,34 @@ class Runner:
         self.out, self.dataset_dir = out, dataset_dir
         self.data = ["--dataset_dir", dataset_dir]
         self.lists = ["--splits", splits] if splits else []
+        self.split_files = sorted(splits.glob("*.txt")) if splits else []
         self.measured: dict[str, dict] = {}
 
     def __call__(self, name: str, script: str, *options: object) -> dict:
         """The script's metrics.json, from OUT/name, made now or by an earlier run. Raises UserError where it failed.
 
-        An earlier one counts where its command was the same, and neither the store nor a file among the options, each
-        given as a Path, is newer.
+        An earlier one counts where its command was the same, and no list of clips is newer, nor the store, nor a file
+        among the options, each given as a Path.
         """
         folder = self.out / name
         parts = [script, *options, *self.data, "-sample_dir", folder, *self.lists]
         command = shlex.join(["python", *(str(part) for part in parts)])
         if name not in self.measured:
-            inputs = [self.dataset_dir, *(option for option in options if isinstance(option, Path))]
+            inputs = [
+                self.dataset_dir,
+                *self.split_files,
+                *(option for option in options if isinstance(option, Path)),
+            ]
             result = folder / "metrics.json"
             self.measured[name] = _kept(result, command, inputs) or _measure(result, command)
         return self.measured[name]
 
 
 def _kept(result: Path, command: str, inputs: list[Path]) -> dict | None:
-    if not result.exists() or result.stat().st_mtime < max(path.stat().st_mtime for path in inputs):
+    # Where one is missing, the script says so.
+    if not all(path.exists() for path in (result, *inputs)):
+        return None
+    if result.stat().st_mtime < max(path.stat().st_mtime for path in inputs):
         return None
     metrics = json.loads(result.read_text())
     return metrics if metrics["command"] == command else None

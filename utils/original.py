@@ -64,10 +64,15 @@ class OriginalSubject(Subject):
         return apply_transform(transform, landmarks.reshape(*landmarks.shape[:-1], 68, 2))
 
 
+def is_original(vg_net: nn.Module) -> bool:
+    """Whether convert.py imported this VG-net, and noted so: it knows the original's landmarks and crops only."""
+    return vg_net.metadata.get("original") == "VG_net"
+
+
 def check_pair(at_net: nn.Module, vg_net: nn.Module, at_path: Path, vg_path: Path) -> None:
     """Raises UserError where only one of the two is the original's: its landmarks are in other units than ours."""
     at_original = at_net.config["space"] == "original"
-    vg_original = vg_net.metadata.get("original") == "VG_net"  # as convert.py notes it
+    vg_original = is_original(vg_net)
     if at_original and not vg_original:
         raise UserError(
             f"{at_path}: gives the original release's landmarks, in other units than {vg_path} knows; "

@@ -9,6 +9,7 @@ import numpy as np
 
 from utils.curves import Panel, draw_figure
 from utils.decode import read_video
+from utils.files import replacing
 from utils.images import write_image
 from utils.markdown import Table
 from utils.report import FIGURES
@@ -50,4 +51,5 @@ def copy_shown(page: Path, folder: Path) -> None:
     """Copies the pictures that the page shows out of its folder assets, where it shows such"""
     for picture in folder.glob("*.png"):
         if f"(assets/{picture.name})" in page.read_text():
-            shutil.copyfile(picture, page.parent / "assets" / picture.name)
+            with replacing(page.parent / "assets" / picture.name) as part:
+                shutil.copyfile(picture, part)

@@ -225,6 +225,10 @@ class TrainingState:
             raise UserError(
                 f"{self.path}: belongs to a run with other settings ({what}); choose another folder for the results"
             )
+        held = [name for name in saved["state"] if name != "average"]
+        if set(held) != set(self.parts):
+            what = f"{', '.join(held)} -> {', '.join(self.parts)}"
+            raise UserError(f"{self.path}: belongs to a run of other parts ({what}); choose another folder")
         for name, part in self.parts.items():
             part.load_state_dict(saved["state"][name])
         if self.average:
