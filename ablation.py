@@ -111,8 +111,8 @@ def vg_variants(steps: int) -> list[Variant]:
         Variant("vgnet_no_gan", "without discriminator", f"-warp none -adversarial_start {steps}"),
         Variant("vgnet_full", "full, the paper's form", "-warp none"),
         Variant("vgnet_warp", "full, with the landmark warp", "-warp landmark", still=True),
-        Variant("vgnet_flow", "full, with the learned flow on top of it", "-warp flow -motion_weight 1"),
-        Variant("vgnet_mouths", "the learned flow, by the losses of the shipped weights", mouths),
+        Variant("vgnet_flow", "full, with the learned flow on top of it", "-warp flow"),
+        Variant("vgnet_mouths", "the learned flow, by the shipped weights' losses instead", mouths),
     ]
 
 
@@ -197,12 +197,12 @@ def pictures(args: Namespace, study: Study, splits: list[str], folder: Path, suf
     """Writes the rows' frames of the first clip of each split; -> file names, each with what it shows"""
     shown = {}
     for split in splits:
-        videos = {one: next((args.o / f"{one.name}_{split}").glob("*.mp4")) for one in study.variants}
-        name, clip = f"ablation_{split}{suffix}", next(iter(videos.values())).stem
-        write_image(folder / name, strip(videos))
-        shown[name] = (
-            f"Lower faces of clip {clip} ({SPLITS[split]}), the same moments in every row of the table"
-        )
+        folders = {one: args.o / f"{one.name}_{split}" for one in study.variants}
+        clip = min(set.intersection(*({path.name for path in one.glob("*.mp4")} for one in folders.values())))
+        name = f"ablation_{split}{suffix}"
+        write_image(folder / name, strip({one: path / clip for one, path in folders.items()}))
+        what = f"Lower faces of clip {Path(clip).stem} ({SPLITS[split]})"
+        shown[name] = f"{what}, the same moments in every row of the table"
     return shown
 
 

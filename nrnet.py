@@ -233,8 +233,7 @@ def train(args: Namespace, device: torch.device) -> None:
             if last or any_process(patience.exhausted, device):
                 break
     log.close()
-    if stop.asked:
-        raise KeyboardInterrupt(f"saved at step {done}; run the same command again to go on")
+    stop.end(done)
 
 
 def judge(model, average, args: Namespace, file, mixing, patience, bar, log, done: int) -> None:

@@ -216,8 +216,7 @@ def train(args: Namespace, device: torch.device) -> None:
             if last:
                 break
     log.close()
-    if stop.asked:
-        raise KeyboardInterrupt(f"saved at step {done}; run the same command again to go on")
+    stop.end(done)
 
 
 if __name__ == "__main__":

@@ -244,7 +244,8 @@ def test_two_processes_train_vgnet(store, tmp_path):
         assert weights(folder)
 
 
-def test_ctrl_c_saves_and_the_run_goes_on(store, tmp_path):
+@pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_run_saves_and_goes_on(store, tmp_path, sent, status):
     flags = command("atnet.py", store, tmp_path, "-steps", "100000", "-save_every", "100000")
     process = subprocess.Popen(
         [sys.executable, *flags], cwd=ROOT, env=environment(), stderr=subprocess.PIPE, text=True
@@ -253,9 +254,9 @@ def test_ctrl_c_saves_and_the_run_goes_on(store, tmp_path):
     while not list(tmp_path.glob("logs/*")) and time.time() < deadline:
         time.sleep(0.2)
     time.sleep(2)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(sent)
     _, errors = process.communicate(timeout=120)
-    assert process.returncode == 130, errors
+    assert process.returncode == status, errors
     assert "Traceback" not in errors and "run the same command again to go on" in errors
     saved = torch.load(tmp_path / "atnet_state.pt", weights_only=True)
     assert saved["step"] > 0

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from utils.checkpoint import load_model, save_model
 from utils.cli import add_device_flags, add_flag, add_number, add_switch
 from utils.distributed import any_process, is_main, rank
-from utils.errors import UserError, reason
+from utils.errors import Terminated, UserError, reason
 from utils.files import replacing, writable_folder
 
 STATE_FORMAT = "talking-face training state"
@@ -266,7 +266,7 @@ class Stop:
 
     def __init__(self, device: torch.device) -> None:
         self.device, self.asked = device, False
-        self.first = math.inf  # time of the first signal
+        self.first, self.kind = math.inf, KeyboardInterrupt  # when the first signal came, and what it means
         self.torchrun = "TORCHELASTIC_RUN_ID" in os.environ
 
     def __enter__(self) -> Stop:
@@ -280,11 +280,17 @@ class Stop:
     def _ask(self, number: int, _: object) -> None:
         if not self.asked:
             self.asked, self.first = True, time.monotonic()
+            self.kind = Terminated if number == signal.SIGTERM else KeyboardInterrupt
         elif not self.torchrun and time.monotonic() - self.first > 1:
             raise KeyboardInterrupt
 
     def requested(self) -> bool:
         return any_process(self.asked, self.device)
+
+    def end(self, done: int) -> None:
+        """After the loop has saved `done` steps: raises what the signal stands for, if one came."""
+        if self.asked:
+            raise self.kind(f"saved at step {done}; run the same command again to go on")
 
 
 class EarlyStopping:
