@@ -84,9 +84,7 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
         default=0.0,
         help="sigma of Gaussian noise on every landmark, in the original's units, where a face is 1.55 wide",
     )
-    add_switch(
-        options, "still", False, "measure what the network paints over, too: the warp without the network"
-    )
+    add_switch(options, "still", False, "measure what the network paints over, too: the warped example")
     add_evaluation_flags(options, "results/vgnet_test", SPLITS)
     return parse_command(options, "vgnet_test.py", argv)
 
