@@ -77,7 +77,7 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
     add_flag(flags, "splits", type=Path, help="folder of train.txt, val.txt, test.txt, unseen.txt")
     add_flag(flags, "o", type=Path, default=Path("results/ablation"), help="where the results go")
     add_number(flags, "vg_steps", 600, "training steps of each VG-net")
-    add_number(flags, "at_steps", 300, "training steps of each AT-net")
+    add_number(flags, "at_steps", 1200, "training steps of each AT-net")
     add_number(flags, "clips", 4, "clips of each split that VG-net is measured on")
     add_number(flags, "seed", 0, "of every training")
     add_flag(flags, "vg_flags", default=VG_FLAGS, help=f"vgnet.py's, of all rows (default {VG_FLAGS})")

@@ -68,7 +68,7 @@ GROUPS = {
             "silence", 3, "mean opening while the network hears 3 s of no sound, as a multiple of rest"
         ),
         "jitter": Figure("jitter", 3, "mean second difference over time of the 48 other landmarks, pixels"),
-        "jitter_ratio": Figure("of truth", 2, "jitter over that of the true landmarks"),
+        "jitter_ratio": Figure("jitter, of truth", 2, "jitter over that of the true landmarks"),
         "undetected": Figure(
             "no face", 0, "frames in which dlib found no face, in all; left out of these figures"
         ),
