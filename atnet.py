@@ -158,6 +158,7 @@ def train(args: Namespace, device: torch.device) -> None:
     log = Log(args.model_dir / "logs" if is_main() else None)
     loader = step_loader(samples, first, args.steps, args.batch_size, args.num_thread)
     model.train()
+    done = first
     with Stop(device) as stop, Progress(args, first) as bar:
         for step, batch in enumerate(loader, start=first):
             batch = {name: tensor.to(device) for name, tensor in batch.items()}

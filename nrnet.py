@@ -209,6 +209,7 @@ def train(args: Namespace, device: torch.device) -> None:
         write_json(args.out_fold / "params.json", {name: str(value) for name, value in vars(args).items()})
     loader = step_loader(samples, first, args.steps, args.batch_size, args.num_thread)
     model.train()
+    done = first
     with Stop(device) as stop, Progress(args, first) as bar:
         for step, batch in enumerate(loader, start=first):
             if patience.exhausted:

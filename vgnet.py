@@ -186,6 +186,7 @@ def train(args: Namespace, device: torch.device) -> None:
         validation = list(step_loader(chosen, 0, 8, 4, 0))
     log = Log(args.model_dir / "logs" if is_main() else None)
     loader = step_loader(samples, first, args.steps, args.batch_size, args.num_thread)
+    done = first
     with Stop(device) as stop, Progress(args, first) as bar:
         for step, batch in enumerate(loader, start=first):
             batch = {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}

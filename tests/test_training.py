@@ -270,6 +270,7 @@ def test_repeated_signals_do_not_interrupt_the_saving(torchrun, monkeypatch):
         monkeypatch.setenv("TORCHELASTIC_RUN_ID", "test")
     now = [100.0]
     monkeypatch.setattr("utils.training.time.monotonic", lambda: now[0])
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores Ctrl-C
     with Stop(torch.device("cpu")) as stop:
         assert not stop.requested()
         os.kill(os.getpid(), signal.SIGINT)
