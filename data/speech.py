@@ -14,6 +14,8 @@ from data.store import Clip, ClipStore
 from utils.audio import CEPSTRA, SAMPLES_PER_FRAME, context, context_windows, windows
 from utils.landmarks import LandmarkBasis, denoise, motion, normalise
 
+OTHER_VOICE = 0.6  # share of augmented samples whose voice is changed; the others stay as they were recorded
+
 
 def clip_motion(clip: Clip, size: int) -> tuple[np.ndarray, np.ndarray]:
     """The clip's motion (T, 136) relative to its speaker's rest shape, and that rest shape (136,), normalised."""
@@ -49,7 +51,8 @@ class SpeechSamples(Dataset):
         samples = context(clip.audio, self.frames, start)
         if self.augment:
             samples, target = silence_stretch(samples, target, random)
-            audio = augment_speech(samples, random)
+            other = random.random() < OTHER_VOICE
+            audio = augment_speech(samples, random) if other else context_windows(samples)
         else:
             audio = context_windows(samples)
         arrays = dict(audio=audio, example=self.basis.project(example), target=self.basis.project(target))

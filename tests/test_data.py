@@ -106,6 +106,15 @@ def test_a_muted_stretch_is_at_rest():
     assert 2 <= changed <= 25
 
 
+def test_some_voices_stay_as_they_were_recorded(store, monkeypatch):
+    monkeypatch.setattr("data.speech.silence_stretch", lambda samples, target, random: (samples, target))
+    changed, plain = (
+        SpeechSamples(store, store.ids, make_basis(), frames=8, seed=0, augment=one) for one in (True, False)
+    )
+    same = [torch.equal(changed[n]["audio"], plain[n]["audio"]) for n in range(60)]
+    assert 12 < sum(same) < 36  # four of ten, of 60
+
+
 def test_real_sound_and_motion_belong_together(store):
     """Without augmentation a sample's loudest windows are those of its most open mouth."""
     samples = SpeechSamples(store, store.ids, make_basis(), frames=20, seed=0, augment=False)
