@@ -29,7 +29,7 @@ from utils.checkpoint import load_model
 from utils.cli import add_device_flags, add_flag, add_switch, parser, pick_device
 from utils.decode import sound_length, stream_audio
 from utils.encode import VideoWriter
-from utils.errors import UserError, run
+from utils.errors import UserError, note, run
 from utils.faces import FaceDetector, crop_face
 from utils.files import replacing, writable_folder
 from utils.images import draw_landmarks, enlarge, grid, read_photo, to_network, to_uint8
@@ -163,7 +163,9 @@ def find_subject(photo: np.ndarray, name: str, at_net: nn.Module, size: int) -> 
     except UserError as error:
         raise UserError(f"{name}: {error}") from None
     if count > 1:
-        print(f"{name}: {count} faces, taking the largest", file=sys.stderr)
+        (left, top), (right, bottom) = found.min(0), found.max(0)
+        place = f"at x {left:.0f} to {right:.0f}, y {top:.0f} to {bottom:.0f}"
+        note(f"{name}: {count} faces, taking the largest, {place}; crop the photo to take another")
     basis = LandmarkBasis.of(at_net)
     original = basis.space == "original"
     transform = original_transform(found, size) if original else crop_transforms(found[None], size)[0]

@@ -70,7 +70,7 @@ def gather(args: Namespace) -> Material:
     photos = {ASTRONAUT: astronaut(detector)}
     photos |= {name: still(people[name], 0) for name in (FIRST, SECOND)}
     return Material(
-        runs=DemoRuns(ROOT / "demo.py", args.work, *weights[:2]),
+        runs=DemoRuns(ROOT / "demo.py", args.work, *weights[:2], detector),
         detector=detector,
         photos=photos,
         open_mouth=still(people[SECOND], widest),

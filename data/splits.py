@@ -17,7 +17,7 @@ from pathlib import Path
 from zlib import crc32
 
 from data.store import ClipStore
-from utils.errors import UserError
+from utils.errors import UserError, note
 
 SPLITS = ("train", "val", "test", "unseen")
 PAPER_TEST_SPEAKER = "s29"
@@ -36,7 +36,12 @@ def clip_ids(
         listed = check_lists(read_lists(Path(splits)), Path(splits))
         if split not in listed and not optional:
             raise UserError(f"{Path(splits) / split}.txt: no such list of clips")
-        chosen = [id for id in listed.get(split, []) if id in store]
+        wanted = listed.get(split, [])
+        chosen = [id for id in wanted if id in store]
+        absent = [id for id in wanted if id not in store]
+        if absent:
+            place, count = Path(splits) / f"{split}.txt", f"{len(absent)} of {len(wanted)} clips"
+            note(f"{place}: {count} are not in {store.path}, such as {absent[0]}; they are left out")
     elif dataset == "lrw":
         chosen = [id for id, own in store.splits.items() if own == split]
     else:

@@ -53,6 +53,14 @@ def test_the_largest_face_is_followed(detector):
     assert np.isnan(lost[1]).all() and not np.isnan(lost[[0, 2]]).any()
 
 
+def test_a_pattern_like_a_face_is_not_taken_for_one(detector):
+    mirrored = np.ascontiguousarray(
+        data.astronaut()[:, ::-1]
+    )  # with a badge on the chest that scores a little
+    (box,) = detector.detect(mirrored)
+    assert overlap(box, (246, 83, 333, 170)) > 0.6  # her face
+
+
 def test_frames_without_a_face(detector):
     empty = np.full((200, 210, 3), 90, np.uint8)
     landmarks = detector.track([empty, portrait(), empty, portrait()])

@@ -55,10 +55,12 @@ def write_lists(folder: Path, **lists: list[str]) -> Path:
     return folder
 
 
-def test_lists(store, tmp_path):
+def test_lists(store, tmp_path, capsys):
     folder = write_lists(tmp_path, train=["s2/clip1", "s1/clip0", "s3/not_in_store"], unseen=["s4/x"])
     assert read_split(folder / "train.txt") == ["s2/clip1", "s1/clip0", "s3/not_in_store"]
     assert clip_ids(store, "grid", "train", folder) == ["s1/clip0", "s2/clip1"]
+    assert "train.txt: 1 of 3 clips are not in" in (said := capsys.readouterr().err)
+    assert "s3/not_in_store; they are left out" in said
     with pytest.raises(UserError, match=r"val\.txt: no such list"):
         clip_ids(store, "grid", "val", folder)
     with pytest.raises(UserError, match="none of its 4 clips is in the split 'unseen'"):

@@ -88,7 +88,7 @@ def test_a_state_from_before_an_option_goes_on_with_its_default(store, tmp_path,
     torch.save(saved | dict(settings=json.dumps(settings)), path)
     assert train(vgnet, store, tmp_path, "-steps", 2) == 0
     assert train(vgnet, store, tmp_path, "-steps", 3, "-attention", "none") == 2
-    assert "belongs to a run with other settings (config" in capsys.readouterr().err
+    assert "belongs to a run with other settings (attention map -> none)" in capsys.readouterr().err
 
 
 def test_no_discriminator_is_run_before_its_start(store, tmp_path, monkeypatch):

@@ -16,6 +16,7 @@ from PIL import Image
 from utils.audio import SAMPLE_RATE
 from utils.decode import read_video
 from utils.errors import UserError
+from utils.faces import FaceDetector
 from utils.files import replacing
 from utils.landmarks import mouth_opening
 
@@ -24,10 +25,15 @@ NO_FACE = "no face found"  # what the demo says of a photo in which dlib sees no
 
 
 class Take:
-    """What the demo made of one photo and one sound: pictures (side, side, 3) uint8 and the mouth's opening (T,)."""
+    """What the demo made of one photo and one sound: pictures (side, side, 3) uint8, and the mouth's opening (T,).
 
-    def __init__(self, panel: Path, landmarks: Path) -> None:
-        self.opening = mouth_opening(np.load(landmarks))
+    opening: as dlib sees it in the result, pixels of the 128-pixel crop; NaN where it finds no face. driving: that of
+    the landmarks that VG-net was given.
+    """
+
+    def __init__(self, panel: Path, landmarks: Path, opening: Path) -> None:
+        self.driving = mouth_opening(np.load(landmarks))
+        self.opening = np.load(opening)
         self._panel = panel
 
     def view(self, name: str, numbers: Sequence[int] | None = None) -> list[np.ndarray]:
@@ -44,8 +50,11 @@ class Take:
 class DemoRuns:
     """Runs demo.py, each photo and sound once, with inputs and results in two folders of OUT."""
 
-    def __init__(self, script: Path, out: Path, at_model: Path, vg_model: Path) -> None:
+    def __init__(
+        self, script: Path, out: Path, at_model: Path, vg_model: Path, detector: FaceDetector
+    ) -> None:
         self.script, self.out, self.at_model, self.vg_model = script, out, at_model, vg_model
+        self.detector = detector
         self.count = 0  # runs that this object had to make
 
     def photo(self, name: str, photo: np.ndarray) -> Path:
@@ -76,7 +85,13 @@ class DemoRuns:
         made = [record.with_name(f"{name}_{part}") for part in ("panel.mp4", "landmarks.npy")]
         if not _kept(record, command, newest, made):
             self._run(command, record)
-        return None if NO_FACE in record.read_text() else Take(*made)
+        if NO_FACE in record.read_text():
+            return None
+        opening = record.with_name(f"{name}_opening.npy")
+        if not opening.exists() or opening.stat().st_mtime < record.stat().st_mtime:
+            with replacing(opening) as part, part.open("wb") as file:
+                np.save(file, seen_opening(made[0], self.detector))
+        return Take(*made, opening)
 
     def _run(self, command: str, record: Path) -> None:
         print(command, flush=True)
@@ -98,6 +113,12 @@ def _kept(record: Path, command: str, newest: float, made: list[Path]) -> bool:
         return False
     said = record.read_text()
     return command in said and (NO_FACE in said or all(path.exists() for path in made))
+
+
+def seen_opening(panel: Path, detector: FaceDetector) -> np.ndarray:
+    """The mouth's opening in the results of a panel's video -> (T,) pixels of the 128-pixel crop, NaN without a face"""
+    results = [split_panel(frame)["result"] for frame in read_video(panel)]
+    return mouth_opening(detector.track(results)) * 128 / results[0].shape[0]
 
 
 def split_panel(frame: np.ndarray) -> dict[str, np.ndarray]:

@@ -121,7 +121,7 @@ def talking_faces(material: Material, out: Path) -> str:
     for name, photo in material.photos.items():
         take = found(material.take(name, photo.image, "speech_short", audio), name)
         still = example(photo, side)
-        views = take.views(range(0, len(take.opening), GIF_EVERY))
+        views = take.views(range(0, len(take.driving), GIF_EVERY))
         rows.append([[still, *(enlarge(one[view], side) for view in VIEWS)] for one in views])
     heads = ["example photo", *VIEWS]
     frames = [sheet(moment, heads) for moment in zip(*rows, strict=True)]
@@ -148,15 +148,15 @@ def turned_faces(material: Material, out: Path) -> str:
     return (
         "Robustness to the example's yaw. The views are synthesised from the one photo with an average head's depth "
         "(`utils/turned_head.py`), with even light and no ear or cheek that the photo does not show, so that they may "
-        f"flatter. dlib finds a face at {listed(seen)} degrees. Below: the range of the mouth's opening, pixels of the "
-        "128-pixel crop."
+        f"flatter. dlib finds a face at {listed(seen)} degrees. Below: the range of the mouth's opening that dlib "
+        "finds in the result, pixels of the 128-pixel crop."
     )
 
 
 def voices(material: Material, out: Path) -> str:
     """voices.jpg: one face, spoken to by its own voice clean and in noise, by machines, and in other languages"""
     (clean, truth), photo = material.own_voice, material.photos[FIRST]
-    sounds = {"its own voice": clean}
+    sounds = {"his own voice": clean}
     sounds |= {f"white noise,\n{ratio} dB": add_noise(clean, ratio, seed=ratio) for ratio in RATIOS}
     sounds |= {label: beginning(read_audio(path), SECONDS) for label, path in material.voices.items()}
     names = ["voice", *(f"voice_{ratio}dB" for ratio in RATIOS), *(p.stem for p in material.voices.values())]
@@ -164,9 +164,9 @@ def voices(material: Material, out: Path) -> str:
         found(material.take(FIRST, photo.image, name, audio), FIRST)
         for name, audio in zip(names, sounds.values(), strict=True)
     ]
-    widest, rows, labels = max(take.opening.max() for take in takes) * 1.08, [], []
+    widest, rows, labels = max(np.nanmax(take.opening) for take in takes) * 1.08, [], []
     for number, (label, audio, take) in enumerate(zip(sounds, sounds.values(), takes, strict=True)):
-        faces = [face[MOUTH] for face in take.view("result", moments(len(take.opening)))]
+        faces = [face[MOUTH] for face in take.view("result", moments(len(take.driving)))]
         strip = np.concatenate(faces, axis=1)
         curve = sound_strip(audio, take.opening, (strip.shape[1], 64), widest, max(np.abs(audio).max(), 1e-3))
         rows.append([np.concatenate([curve, strip])])
@@ -174,16 +174,17 @@ def voices(material: Material, out: Path) -> str:
     write_jpeg(out, sheet(rows, labels=labels), JPEG_LIMIT)
     return (
         f"GRID's s2 (CC BY 4.0), whom no network saw or heard in training, and {SECONDS:.0f} s of seven recordings: "
-        "waveform in blue, the mouth's opening in orange, and the mouth at evenly spaced moments below. r: correlation "
-        "of the opening with the true one, which is known for his own voice; it is heard clean and in white noise at "
-        "three ratios. The other voices are espeak-ng's ([audio](audio/README.md))."
+        "waveform in blue, the mouth's opening that dlib finds in the result in orange, and the mouth at evenly spaced "
+        "moments below. r: correlation of the opening with the true one, which is known for his own voice; it is heard "
+        "clean and in white noise at three ratios. The other voices are espeak-ng's ([audio](audio/README.md))."
     )
 
 
 def followed(take: Take, truth: np.ndarray) -> float:
-    """Correlation of the opening with the true one (T,), over the frames that both have"""
+    """Correlation of the opening in the pictures with the true one (T,), over the frames that both have"""
     length = min(len(take.opening), len(truth))
-    return correlation(take.opening[:length], truth[:length])
+    seen = ~np.isnan(take.opening[:length])
+    return correlation(take.opening[:length][seen], truth[:length][seen])
 
 
 def failures(material: Material, out: Path) -> str:
@@ -207,7 +208,7 @@ def failures(material: Material, out: Path) -> str:
         shown = example(photo, side) if photo else np.asarray(Image.fromarray(image).resize((side, side)))
         attention = words("no face found", shown.shape)
         if take:
-            attention = enlarge(take.view("attention", [int(take.opening.argmax())])[0], side)
+            attention = enlarge(take.view("attention", [int(take.driving.argmax())])[0], side)
         columns.append([shown, attention, *closed_and_open(take, side)])
         notes.append(said_of(take))
     labels = ["example", "attention", "mouth\nleast open", "mouth\nwidest open"]
@@ -215,7 +216,8 @@ def failures(material: Material, out: Path) -> str:
     return (
         "Hard cases. Photos: scikit-image's astronaut (NASA, public domain) and GRID's s27 (CC BY 4.0), changed by "
         "`utils/hard_photos.py`; sound: `audio/speech.wav`, in the last column chords. The attention is that of the "
-        "widest mouth. Below: the range of the mouth's opening, pixels of the 128-pixel crop."
+        "widest mouth. Below: the range of the mouth's opening that dlib finds in the result, pixels of the 128-pixel "
+        "crop."
     )
 
 
@@ -243,22 +245,26 @@ def noisy_faces(material: Material, out: Path) -> str:
     measured = "; ".join(f"{network} {', '.join(values)}" for network, values in agree.items())
     return (
         "A held-out command of GRID's s1, clean and in chords at 20, 10 and 0 dB, drives the face of s2 (both CC BY "
-        "4.0) through AT-net and NR-net, at one moment of speech and one of silence. Over that clip the mouth's "
-        f"opening correlates with the truth at: {measured} (clean, 20, 10, 0 dB)."
+        "4.0) through AT-net and NR-net, at one moment of speech and one of silence. Over that clip the opening "
+        f"that dlib finds correlates with the truth at: {measured} (clean, 20, 10, 0 dB)."
     )
 
 
 def closed_and_open(take: Take | None, side: int) -> list[np.ndarray]:
-    """The result at the moments when its mouth is least and widest open; words where no face was found"""
+    """The result at the moments when its mouth is to be least and widest open; words where no face was found"""
     if take is None:
         return [words("no face found", (side, side)), words("no face found", (side, side))]
-    faces = take.view("result", [int(take.opening.argmin()), int(take.opening.argmax())])
+    faces = take.view("result", [int(take.driving.argmin()), int(take.driving.argmax())])
     return [enlarge(face, side) for face in faces]
 
 
 def said_of(take: Take | None) -> str:
-    """How far the mouth moves, in pixels of a 128-pixel crop"""
-    return "" if take is None else f"{take.opening.min():.1f} to {take.opening.max():.1f}"
+    """How far the mouth moves in the pictures, in pixels of a 128-pixel crop"""
+    if take is None:
+        return ""
+    if np.isnan(take.opening).mean() > 0.5:
+        return "mostly not seen"
+    return f"{np.nanmin(take.opening):.1f} to {np.nanmax(take.opening):.1f}"
 
 
 def found(take: Take | None, name: str) -> Take:

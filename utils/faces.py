@@ -17,6 +17,7 @@ from utils.landmarks import smooth
 
 LONGEST_GAP = 5  # frames without a face that interpolation may bridge
 DETECTION_SIDE = 1000  # longer images are shrunk to this before the search for faces
+UNSURE = 1 / 3  # of the surest face's score, below which another is taken for a pattern that looks like one
 TRACKED_FACE = (
     95,
     180,
@@ -81,7 +82,9 @@ class FaceDetector:
         if scale != 1:
             method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
             image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=method)
-        faces = sorted(self._detect(np.ascontiguousarray(image), upsample), key=lambda face: -face.area())
+        found, scores, _ = self._detect.run(np.ascontiguousarray(image), upsample, 0.0)
+        sure = [face for face, score in zip(found, scores, strict=True) if score >= UNSURE * max(scores)]
+        faces = sorted(sure, key=lambda face: -face.area())
         return [tuple(e / scale for e in (f.left(), f.top(), f.right(), f.bottom())) for f in faces]
 
     def _follow(self, frames: list[np.ndarray], longest_gap: int | None) -> np.ndarray:

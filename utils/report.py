@@ -132,7 +132,7 @@ def text(rows: Mapping[str, Mapping[str, float]]) -> str:
     for title, group in GROUPS.items():
         shown = [name for name in group if any(name in row for row in rows.values())]
         if shown:
-            legend = [f"  {FIGURES[name].heading:16}{FIGURES[name].definition}" for name in shown]
+            legend = [f"  {FIGURES[name].heading:18}{FIGURES[name].definition}" for name in shown]
             parts.append("\n".join([f"{title}:", table(rows, shown), *legend]))
     return "\n\n".join(parts)
 

@@ -219,11 +219,11 @@ class TrainingState:
             return 0
         saved = read_state(self.path)  # on the CPU, where Adam keeps its step counts
         before = with_defaults(json.loads(saved["settings"]), self.parts["model"])
-        changed = [key for key, own in self.settings.items() if before.get(key, own) != own]
+        changed = changes(before, self.settings)
         if changed:
-            what = ", ".join(f"{key} {before.get(key)} -> {self.settings[key]}" for key in changed)
+            what = f"other settings ({', '.join(changed)})"
             raise UserError(
-                f"{self.path}: belongs to a run with other settings ({what}); choose another folder for the results"
+                f"{self.path}: belongs to a run with {what}; choose another folder for the results"
             )
         held = [name for name in saved["state"] if name != "average"]
         if set(held) != set(self.parts):
@@ -254,6 +254,18 @@ def read_state(path: Path, device: torch.device | str = "cpu") -> dict:
             f"{path}: not a whole training state ({reason(error, 100)}); delete it to start over"
         ) from error
     return saved
+
+
+def changes(before: dict, now: dict) -> list[str]:
+    """What is not as it was, each as "name old -> new"; of a dictionary in them only what it changed"""
+    said = []
+    for key, own in now.items():
+        old = before.get(key, own)
+        if isinstance(old, dict) and isinstance(own, dict):
+            said += changes(old, own)
+        elif old != own:
+            said.append(f"{key} {old} -> {own}")
+    return said
 
 
 class Stop:
