@@ -137,7 +137,7 @@ def paper_table(runner: NetworkRunner) -> Table:
             line(label, metrics, row, figures) | {"verified": "yes"}
             for row in (STATIC, FROM_TRUTH, FROM_SPEECH)
         ]
-    note = "The paper's rows are quoted, not measured here, and not comparable: other people and landmarks, an LMD"
+    note = "Verified: printed by a command here. The paper's rows are quoted, and not comparable: other people, an LMD"
     note += (
         " of unstated scale. A PSNR that wraps, and an SSIM of enlarged pictures, flatter a still image too."
     )
