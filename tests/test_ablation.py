@@ -124,8 +124,8 @@ def test_whole_tables_go_between_marks_of_their_own(store, tmp_path, scripts):
     assert text.startswith(f"A\n{own[0]}\n\n**VG-net with parts missing")
     assert text.endswith("\n".join([own[1], *others, "B"]) + "\n")
     assert "](assets/ablation_test.jpg)" in text and (tmp_path / "assets" / "ablation_test.jpg").exists()
-    assert text.count("| held out (1 clips) |") == 9 + 4  # a row each, and those of no network
-    assert sorted(scripts) == sorted(["vgnet.py", "vgnet_test.py"] * 5 + ["atnet.py", "atnet_test.py"] * 3)
+    assert text.count("| held out (1 clips) |") == 9 + 4  # 7 VG-nets, 3 AT-nets, and the rows of no network
+    assert sorted(scripts) == sorted(["vgnet.py", "vgnet_test.py"] * 7 + ["atnet.py", "atnet_test.py"] * 3)
 
 
 def test_mistakes_are_one_line_before_anything_is_trained(store, tmp_path, scripts, capsys):
