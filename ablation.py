@@ -1,4 +1,4 @@
-"""Which part of the networks earns what: trains them with a part missing, each for as many steps, and measures them.
+"""Which part of the networks earns what: trains them without it, for equal steps, and measures them.
 
     python ablation.py --dataset_dir store/grid.h5 --splits DIR -o results/ablation
     make ablation STORE=store/grid.h5 SPLITS=DIR                      # the same
@@ -108,8 +108,12 @@ def vg_variants(steps: int) -> list[Variant]:
     return [
         Variant("vgnet_direct", "direct regression, no attention", direct),
         Variant("vgnet_nd", "without dynamic pixel-wise loss (ND)", "-warp none -dynamic_pixel_loss false"),
-        Variant("vgnet_no_gan", "without discriminator", f"-warp none -adversarial_start {steps}"),
-        Variant("vgnet_full", "full, the paper's form", "-warp none"),
+        Variant(
+            "vgnet_no_gan",
+            "without discriminator, and its landmark loss",
+            f"-warp none -adversarial_start {steps}",
+        ),
+        Variant("vgnet_full", "full, the paper's form at our loss weights", "-warp none"),
         Variant("vgnet_warp", "full, with the landmark warp", "-warp landmark", still=True),
         Variant("vgnet_flow", "full, with the learned flow on top of it", "-warp flow"),
         Variant("vgnet_mouths", "the learned flow, by the shipped weights' losses instead", mouths),
@@ -198,7 +202,12 @@ def pictures(args: Namespace, study: Study, splits: list[str], folder: Path, suf
     shown = {}
     for split in splits:
         folders = {one: args.o / f"{one.name}_{split}" for one in study.variants}
-        clip = min(set.intersection(*({path.name for path in one.glob("*.mp4")} for one in folders.values())))
+        shared = set.intersection(*({path.name for path in one.glob("*.mp4")} for one in folders.values()))
+        if not shared:
+            raise UserError(
+                f"{args.o}: no video that all rows have; delete its folders *_{split}, and run it again"
+            )
+        clip = min(shared)
         name = f"ablation_{split}{suffix}"
         write_image(folder / name, strip({one: path / clip for one, path in folders.items()}))
         what = f"Lower faces of clip {Path(clip).stem} ({SPLITS[split]})"

@@ -1,4 +1,4 @@
-"""Prints every table of the README from the shipped weights and a clip store.
+"""Prints the README's tables of Results and, with --noise, of NR-net, from the shipped weights and a clip store.
 
     python tables.py --dataset_dir store/grid.h5 --splits DIR -o results/tables
     make tables STORE=store/grid.h5 SPLITS=DIR                        # the same
@@ -143,7 +143,7 @@ def paper_table(runner: NetworkRunner) -> Table:
     )
     return Table(
         "paper",
-        "The paper's figures beside ours by the original script's definitions",
+        "The paper's figures beside ours: SSIM and PSNR by the original script's definitions, LMD by ours",
         lines,
         list(runs.values()),
         note,
@@ -168,6 +168,7 @@ def landmark_table(runner: NetworkRunner) -> Table:
     clips = ["--split", "test", "--clips", runner.args.curve_clips, "--videos", 0]
     runs = [runner.vg_net(f"landmark_noise_{sigma}", *clips, "--landmark_noise", sigma) for sigma in SIGMAS]
     figures = ["lmd_mouth", "lmd_all", "opening_correlation", "ssim", "mouth_psnr_gain", "jitter_ratio"]
+    figures.append("undetected")
     lines = [
         {"sigma": sigma} | line("", one, FROM_TRUTH, figures) for sigma, one in zip(SIGMAS, runs, strict=True)
     ]

@@ -74,7 +74,12 @@ def add_network_flags(flags: ArgumentParser) -> None:
     add_flag(flags, "warp", choices=WARPS, default="none", help=warp)
     attention = "none: frames are regressed directly, by the motion map alone (default map)"
     add_flag(flags, "attention", choices=ATTENTIONS, default="map", help=attention)
-    add_flag(flags, "discriminator_width", type=int, help="its first layer's channels (default: -width)")
+    add_flag(
+        flags,
+        "discriminator_width",
+        type=int,
+        help="the discriminators' first layers' channels (default: -width)",
+    )
 
 
 def add_loss_flags(flags: ArgumentParser) -> None:
@@ -85,7 +90,7 @@ def add_loss_flags(flags: ArgumentParser) -> None:
     add_switch(flags, "dynamic_pixel_loss", True, dynamic)
     number("beta", 0.5, "least pixel weight; the paper's: 0.5")
     number("mouth_weight", 2.0, "extra pixel weight of the mouth; the paper's: 0")
-    number("motion_weight", 0.0, "error of the motion map by itself, for -warp landmark; the paper's: 0")
+    number("motion_weight", 0.0, "error of the motion map by itself, for the warps; the paper's: 0")
     number("texture_weight", 0.0, "strength of fine detail; the paper's: 0")
     number("mouth_adversarial_weight", 0.0, "GAN loss of a discriminator of mouths; the paper's: 0")
     number("mouth_matching_weight", 0.0, "features of that discriminator, fake against real; the paper's: 0")

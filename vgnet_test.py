@@ -11,7 +11,7 @@ How. The network gets one frame of the clip, the one whose landmarks are nearest
 example frame itself is left out of every figure of pictures. Landmark figures come from dlib's landmarks in the
 generated frames against dlib's landmarks in the true frames, both enlarged to 512 pixels alike; nothing is aligned.
 Rows: VG-net with either kind of landmarks, a static face (the example in all frames), and the true frames; with -still
-also what VG-net paints over, which for one with -warp landmark is the example warped by the true landmarks.
+also what VG-net paints over, which for one with a warp is the warped example.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from data.store import ClipStore
 from models import ATNet, ATNetSingle, Discriminator, VGNet
 from tests.synthetic import make_store
 from utils.checkpoint import load_model, save_model
-from utils.errors import run
+from utils.errors import Terminated, run
 from utils.training import Stop, read_state
 
 ROOT = Path(__file__).parent.parent
@@ -283,6 +283,8 @@ def test_repeated_signals_do_not_interrupt_the_saving(torchrun, monkeypatch):
         else:
             with pytest.raises(KeyboardInterrupt):
                 os.kill(os.getpid(), signal.SIGINT)
+            with pytest.raises(Terminated):
+                os.kill(os.getpid(), signal.SIGTERM)
     with pytest.raises(KeyboardInterrupt):
         os.kill(os.getpid(), signal.SIGINT)
 

@@ -294,7 +294,7 @@ class Stop:
             self.asked, self.first = True, time.monotonic()
             self.kind = Terminated if number == signal.SIGTERM else KeyboardInterrupt
         elif not self.torchrun and time.monotonic() - self.first > 1:
-            raise KeyboardInterrupt
+            raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
 
     def requested(self) -> bool:
         return any_process(self.asked, self.device)
