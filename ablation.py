@@ -25,21 +25,21 @@ import numpy as np
 
 from data.splits import clip_ids
 from data.store import ClipStore
-from utils.cli import add_flag, add_number, parser
-from utils.decode import read_video
+from utils.cli import add_flag, add_number, check_least, parser
 from utils.errors import UserError, run
 from utils.files import replacing, writable_folder
 from utils.images import cut_tile, grid, write_image
 from utils.markdown import Line, Table, insert_into, marked_page
 from utils.measure import Runner, check_inputs, execute, line
 from utils.report import write_csv, write_json
-from utils.scores import STATIC
+from utils.scores import AT_NET, FROM_TRUTH, STATIC, STILL
+from utils.table_pictures import frames_of
 
 VG_FLAGS = "-width 16 -blocks 2 -dropout 0.1 -frames 8 -batch_size 4 -lr 6e-4 -ema 0.98 -mouth_weight 2"
 AT_FLAGS = "-channels 16,32,32,64,64 -audio_features 256,128 -layers 2 -frames 30 -batch_size 12 -lr 6e-4"
 AT_FLAGS += " -ema 0.998 -speaker_power 0.6"
 SPLITS = {"test": "held out", "unseen": "unseen people"}
-STILL, WARP_ALONE = "still image, true landmarks", "the landmark warp alone, no network"
+WARP_ALONE = "the landmark warp alone, no network"
 STRIP = 6  # frames of a clip
 VG_FIGURES = "mouth_psnr mouth_psnr_gain psnr ssim lmd_mouth opening_correlation sharpness_ratio".split()
 VG_FIGURES += ["mouth_sharpness_ratio"]
@@ -86,9 +86,7 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
     add_flag(flags, "only", nargs="+", choices=rows, metavar="ROW", help=f"of {', '.join(rows)}")
     add_flag(flags, "readme", type=Path, help="a page to put the tables into, between its marks")
     args = flags.parse_args(argv)
-    for name, least in (("vg_steps", 1), ("at_steps", 1), ("clips", 1), ("seed", 0)):
-        if getattr(args, name) < least:
-            raise UserError(f"-{name} {getattr(args, name)}: must be at least {least}")
+    check_least(args, vg_steps=1, at_steps=1, clips=1, seed=0)
     if args.only and args.readme:
         raise UserError(f"-only: {args.readme} gets whole tables only; leave one of the two out")
     return args
@@ -122,8 +120,8 @@ def vg_variants(steps: int) -> list[Variant]:
 
 def studies(args: Namespace) -> list[Study]:
     """What is compared with what: all rows, or those that --only names"""
-    vg = "VG-net with parts missing, from one example frame and true landmarks", "VG-net, true landmarks"
-    at = "AT-net with parts missing, from the sound alone", "AT-net"
+    vg = "VG-net with parts missing, from one example frame and true landmarks", FROM_TRUTH
+    at = "AT-net with parts missing, from the sound alone", AT_NET
     rows = [
         one for one in (*vg_variants(args.vg_steps), *AT_VARIANTS) if one.name in (args.only or [one.name])
     ]
@@ -219,8 +217,7 @@ def strip(videos: dict[Variant, Path]) -> np.ndarray:
     """Lower faces of STRIP frames: the true ones, then a row a variant, the warp alone before the one that has it"""
     rows = {}
     for one, path in videos.items():
-        frames = list(read_video(path))
-        chosen = [frames[i] for i in np.linspace(0, len(frames) - 1, STRIP + 2).round().astype(int)[1:-1]]
+        chosen = frames_of(path, STRIP)
         tiles = {"true frames": 0} | ({WARP_ALONE: 2} if one.still else {}) | {one.title: 1}
         for title, number in tiles.items():
             faces = [cut_tile(frame, number) for frame in chosen]

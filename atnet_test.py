@@ -41,9 +41,8 @@ from utils.images import draw_landmarks, enlarge, grid
 from utils.landmarks import TEMPLATE_SIZE, LandmarkBasis, denormalise, normalise, stabilise
 from utils.metrics import mean, mouth_distance, pause_opening
 from utils.paper_metrics import summed_mouth_distance
-from utils.scores import STATIC, TRUTH, Row, Truth
+from utils.scores import AT_NET, PROJECTED, STATIC, TRUTH, Row, Truth
 
-NETWORK, PROJECTED = "AT-net", "truth on the PCA basis"
 TILE = 256
 SILENCE = 3  # seconds
 
@@ -136,7 +135,7 @@ def score(
     """Adds one clip's figures to every row. silence: the motion (T, 136) that the network makes of no sound at all."""
     truth = Truth(denormalise(sample.true), denormalise(sample.rest), sample.clip.audio)
     landmarks = {
-        NETWORK: sample.made,
+        AT_NET: sample.made,
         STATIC: np.broadcast_to(sample.rest, sample.true.shape),
         PROJECTED: sample.rest + basis.reconstruct(basis.project(sample.motion)),
         TRUTH: sample.true,
@@ -147,7 +146,7 @@ def score(
         extra = {"lmd_mouth_unaligned": mean(mouth_distance(pixels, stored))}
         if paper:
             extra["paper_lmd_sum"] = mean(summed_mouth_distance(pixels, stored))
-        if name == NETWORK:
+        if name == AT_NET:
             extra["silence_opening"] = silence_opening(sample.rest, silence)
         rows[name].add(truth, pixels, extra)
 
@@ -176,7 +175,7 @@ def main(args: Namespace) -> None:
     ids = clip_ids(store, args.dataset, args.split, args.splits)[: args.clips]
     folder = writable_folder(args.sample_dir)
     basis = LandmarkBasis.of(network)
-    rows = {name: Row(name) for name in (NETWORK, STATIC, PROJECTED, TRUTH)}
+    rows = {name: Row(name) for name in (AT_NET, STATIC, PROJECTED, TRUTH)}
     silence = speak(network, basis, [np.zeros(SILENCE * SAMPLE_RATE, np.float32)])[0]
     for number, sample in enumerate(spoken(args, store, ids, network, basis)):
         score(rows, sample, basis, silence, args.paper_metrics)

@@ -29,10 +29,9 @@ from utils.faces import FaceDetector
 from utils.files import writable_folder
 from utils.landmarks import mouth_opening
 from utils.markdown import insert_into, marked_page
-from utils.measure import shorter
+from utils.measure import ROOT, check_inputs, shorter
 from utils.portrait import find_face
 
-ROOT = Path(__file__).parent
 VOICES = {
     "synthetic\nEnglish": ROOT / "audio/synthetic_english.ogg",
     "synthetic\nMandarin": ROOT / "audio/synthetic_mandarin.ogg",
@@ -57,9 +56,7 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
 def gather(args: Namespace) -> Material:
     """The photos, sounds and weights that the pictures need. Raises UserError where one is missing."""
     weights = [shorter(path) for path in (args.at_model, args.vg_model, args.nr_model)]
-    missing = [path for path in (*weights, *VOICES.values()) if not path.exists()]
-    if missing:
-        raise UserError(f"{missing[0]}: does not exist; see the README on weights")
+    check_inputs(*weights, *VOICES.values())
     store, detector = ClipStore(args.dataset_dir), FaceDetector()
     people = {speaker_of(id): store[id] for id in reversed(clip_ids(store, "grid", "unseen", args.splits))}
     absent = [name for name in (FIRST, SECOND) if name not in people]

@@ -51,7 +51,7 @@ from utils.training import (
     export,
     run_settings,
     seed_step,
-    start_from,
+    take_weights,
     update,
 )
 
@@ -140,12 +140,14 @@ def build(args: Namespace, file: SpeechFile) -> NRNet:
 
 def warm_start(model: NRNet, path: Path | None) -> None:
     """Weights of the file, or of nrnet.safetensors in the folder; a temporal network may start from a base one."""
-    path = path / "nrnet.safetensors" if path and path.is_dir() else path
-    base = load_model(path, expect=NRNet) if path else None
-    if model.temporal and base and base.config | dict(temporal=True) == model.config != base.config:
+    if path is None:
+        return
+    path = path / "nrnet.safetensors" if path.is_dir() else path
+    base = load_model(path, expect=NRNet)
+    if model.temporal and base.config | dict(temporal=True) == model.config != base.config:
         model.start_from_base(base)
     else:
-        start_from(model, path)
+        take_weights(model, base, path)
 
 
 def heard_noises(args: Namespace, mixing: Mixing | None) -> dict:

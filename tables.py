@@ -25,10 +25,9 @@ from utils.measure import ROOT, Runner, check_inputs, line, shorter
 from utils.noise_table import NoiseTable
 from utils.paper_metrics import REPORTED
 from utils.report import write_csv
-from utils.scores import STATIC, TRUTH
+from utils.scores import AT_NET, FROM_SPEECH, FROM_TRUTH, PROJECTED, STATIC, TRUTH
 from utils.table_pictures import chart, copy_shown, strip
 
-FROM_TRUTH, FROM_SPEECH, AT_NET = "VG-net, true landmarks", "VG-net, AT-net's landmarks", "AT-net"
 SNRS = [None, 20, 10, 0]  # dB; None: the voice as it was recorded
 SIGMAS = [0, 0.02, 0.04, 0.06, 0.08, 0.1, 0.12, 0.14]  # the original's range
 NOISE_SNRS = "30,20,10,0,-10"
@@ -103,7 +102,7 @@ class NetworkRunner(Runner):
 
 def at_table(runner: NetworkRunner) -> Table:
     runs = {label: runner.at_net(f"atnet_{split}", "--split", split) for label, split in SPLITS.items()}
-    rows = [AT_NET, STATIC, "truth on the PCA basis"]
+    rows = [AT_NET, STATIC, PROJECTED]
     lines = [line(label, one, row, AT_FIGURES) for label, one in runs.items() for row in rows]
     return Table("atnet", "AT-net, from the sound alone", lines, list(runs.values()))
 
@@ -167,8 +166,7 @@ def voice_table(runner: NetworkRunner) -> Table:
 def landmark_table(runner: NetworkRunner) -> Table:
     clips = ["--split", "test", "--clips", runner.args.curve_clips, "--videos", 0]
     runs = [runner.vg_net(f"landmark_noise_{sigma}", *clips, "--landmark_noise", sigma) for sigma in SIGMAS]
-    figures = ["lmd_mouth", "lmd_all", "opening_correlation", "ssim", "mouth_psnr_gain", "jitter_ratio"]
-    figures.append("undetected")
+    figures = "lmd_mouth lmd_all opening_correlation ssim mouth_psnr_gain jitter_ratio undetected".split()
     lines = [
         {"sigma": sigma} | line("", one, FROM_TRUTH, figures) for sigma, one in zip(SIGMAS, runs, strict=True)
     ]

@@ -44,7 +44,7 @@ from utils.training import (
     export,
     run_settings,
     seed_step,
-    start_from,
+    take_weights,
     update,
 )
 
@@ -152,11 +152,13 @@ def adam(network: nn.Module, args: Namespace) -> torch.optim.Adam:
 
 def warm_start(model: VGNet, path: Path | None) -> None:
     """Weights of the file; a network with a learned flow may start from one with the landmark warp alone."""
-    base = load_model(path, expect=VGNet) if path else None
-    if base and base.config["warp"] == "landmark" and base.config | dict(warp="flow") == model.config:
+    if path is None:
+        return
+    base = load_model(path, expect=VGNet)
+    if base.config["warp"] == "landmark" and base.config | dict(warp="flow") == model.config:
         model.start_from_landmark_warp(base)
     else:
-        start_from(model, path)
+        take_weights(model, base, path)
 
 
 def train(args: Namespace, device: torch.device) -> None:

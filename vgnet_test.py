@@ -47,7 +47,10 @@ from utils.original import CANONICAL_FACE, is_original
 from utils.paper_metrics import summed_mouth_distance
 from utils.scores import (
     DETECTION_SIDE,
+    FROM_SPEECH,
+    FROM_TRUTH,
     STATIC,
+    STILL,
     TRUTH,
     Row,
     Truth,
@@ -56,8 +59,6 @@ from utils.scores import (
     picture_scores,
 )
 
-FROM_TRUTH, FROM_SPEECH = "VG-net, true landmarks", "VG-net, AT-net's landmarks"
-STILL = "still image, true landmarks"
 CAPTIONS = {FROM_TRUTH: "true landmarks", STILL: "still image", FROM_SPEECH: "from the sound"}
 TILE = 192
 # The original's landmark unit in ours, half image sizes: by the breadth of an average face, jaw end to jaw end.

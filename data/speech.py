@@ -51,10 +51,8 @@ class SpeechSamples(Dataset):
         samples = context(clip.audio, self.frames, start)
         if self.augment:
             samples, target = silence_stretch(samples, target, random)
-            other = random.random() < OTHER_VOICE
-            audio = augment_speech(samples, random) if other else context_windows(samples)
-        else:
-            audio = context_windows(samples)
+        other = self.augment and random.random() < OTHER_VOICE
+        audio = augment_speech(samples, random) if other else context_windows(samples)
         arrays = dict(audio=audio, example=self.basis.project(example), target=self.basis.project(target))
         return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
 

@@ -18,6 +18,7 @@ from utils.decode import read_video
 from utils.errors import UserError
 from utils.faces import FaceDetector
 from utils.files import replacing
+from utils.images import cut_tile
 from utils.landmarks import mouth_opening
 
 VIEWS = ("landmarks", "attention", "motion", "result")  # of the demo's panel, left to right
@@ -123,13 +124,7 @@ def seen_opening(panel: Path, detector: FaceDetector) -> np.ndarray:
 
 def split_panel(frame: np.ndarray) -> dict[str, np.ndarray]:
     """A frame of the demo's panel -> its pictures, without the captions above and the gaps between them"""
-    height, width = frame.shape[:2]
-    gap = 2
-    side = (width + gap) // len(VIEWS) - gap
-    return {
-        name: frame[height - side :, i * (side + gap) : i * (side + gap) + side]
-        for i, name in enumerate(VIEWS)
-    }
+    return {name: cut_tile(frame, number) for number, name in enumerate(VIEWS)}
 
 
 def write_if_changed(path: Path, content: bytes) -> Path:

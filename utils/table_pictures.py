@@ -40,16 +40,21 @@ def strip(folder: Path, out: Path) -> None:
     """Frames of the side-by-side videos in `folder`, a clip a row of STRIP frames and its pictures one below another"""
     rows = []
     for path in sorted(folder.glob("*.mp4")):
-        frames = list(read_video(path))
-        chosen = [frames[i] for i in np.linspace(0, len(frames) - 1, STRIP + 2).round().astype(int)[1:-1]]
-        rows.append(np.concatenate(chosen, axis=0))
+        rows.append(np.concatenate(frames_of(path, STRIP), axis=0))
     if rows:
         write_image(out, np.concatenate(rows, axis=1))
 
 
+def frames_of(video: Path, count: int) -> list[np.ndarray]:
+    """So many frames of a video, evenly spaced, without its ends"""
+    frames = list(read_video(video))
+    return [frames[i] for i in np.linspace(0, len(frames) - 1, count + 2).round().astype(int)[1:-1]]
+
+
 def copy_shown(page: Path, folder: Path) -> None:
     """Copies the pictures that the page shows out of its folder assets, where it shows such"""
+    text = page.read_text()
     for picture in folder.glob("*.png"):
-        if f"(assets/{picture.name})" in page.read_text():
+        if f"(assets/{picture.name})" in text:
             with replacing(page.parent / "assets" / picture.name) as part:
                 shutil.copyfile(picture, part)

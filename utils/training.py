@@ -92,9 +92,12 @@ def check_training(args: Namespace) -> None:
 
 def start_from(model: nn.Module, path: Path | None) -> None:
     """Copies the weights of the file into the network. Raises UserError where they are another network's."""
-    if path is None:
-        return
-    loaded = load_model(path, expect=type(model))
+    if path is not None:
+        take_weights(model, load_model(path, expect=type(model)), path)
+
+
+def take_weights(model: nn.Module, loaded: nn.Module, path: Path) -> None:
+    """Copies those of the loaded network. Raises UserError, which names its file, where it is another one."""
     if loaded.config != model.config:
         changed = [f"{key} {value}" for key, value in loaded.config.items() if value != model.config[key]]
         raise UserError(f"{path}: its network has {', '.join(changed)}; give the same flags to start from it")
@@ -290,11 +293,11 @@ class Stop:
             signal.signal(number, handler)
 
     def _ask(self, number: int, _: object) -> None:
+        kind = Terminated if number == signal.SIGTERM else KeyboardInterrupt
         if not self.asked:
-            self.asked, self.first = True, time.monotonic()
-            self.kind = Terminated if number == signal.SIGTERM else KeyboardInterrupt
+            self.asked, self.first, self.kind = True, time.monotonic(), kind
         elif not self.torchrun and time.monotonic() - self.first > 1:
-            raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
+            raise kind
 
     def requested(self) -> bool:
         return any_process(self.asked, self.device)
