@@ -21,13 +21,13 @@ test: $(VENV)/.installed
 	$(BIN)/python -m pytest -q
 
 tables: $(VENV)/.installed
-	$(BIN)/python tables.py --dataset_dir $(STORE) $(if $(SPLITS),--splits $(SPLITS)) $(if $(NOISE),--noise $(NOISE)) $(if $(README),--readme $(README))
+	$(BIN)/python -m reports.tables --dataset_dir $(STORE) $(if $(SPLITS),--splits $(SPLITS)) $(if $(NOISE),--noise $(NOISE)) $(if $(README),--readme $(README))
 
 figures: $(VENV)/.installed
-	$(BIN)/python figures.py --dataset_dir $(STORE) $(if $(SPLITS),--splits $(SPLITS)) $(if $(README),--readme $(README))
+	$(BIN)/python -m reports.figures --dataset_dir $(STORE) $(if $(SPLITS),--splits $(SPLITS)) $(if $(README),--readme $(README))
 
 ablation: $(VENV)/.installed
-	$(BIN)/python ablation.py --dataset_dir $(STORE) $(if $(SPLITS),--splits $(SPLITS)) $(if $(README),--readme $(README))
+	$(BIN)/python -m reports.ablation --dataset_dir $(STORE) $(if $(SPLITS),--splits $(SPLITS)) $(if $(README),--readme $(README))
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

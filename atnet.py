@@ -19,31 +19,25 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from data.atnet import SpeechSamples, whole_clip
 from data.loader import step_loader
-from data.speech import SpeechSamples, whole_clip
 from data.splits import clip_ids
 from data.store import ClipStore
 from models import ATNet, ATNetSingle
+from training.export import MovingAverage, export, start_from
+from training.flags import add_training_flags, check_training
+from training.log import Log, Progress, mean_values
+from training.loop import seed_step, update
+from training.losses.atnet import coefficient_loss
+from training.pictures import landmark_pictures, save_rows
+from training.precision import autocast
+from training.state import TrainingState, run_settings
+from training.stop import Stop
 from utils.cli import add_flag, add_switch, parser
 from utils.distributed import is_main, launch, parallel, world_size
 from utils.errors import UserError, run
-from utils.landmarks import TEMPLATE, LandmarkBasis, default_basis_path, mouth_opening, normalise
-from utils.losses import coefficient_loss
-from utils.progress import Log, Progress, mean_values
-from utils.samples import landmark_pictures, save_rows
-from utils.training import (
-    MovingAverage,
-    Stop,
-    TrainingState,
-    add_training_flags,
-    autocast,
-    check_training,
-    export,
-    run_settings,
-    seed_step,
-    start_from,
-    update,
-)
+from utils.face.basis import LandmarkBasis, default_basis_path
+from utils.face.landmarks import TEMPLATE, mouth_opening, normalise
 
 
 def parse_args(argv: list[str] | None = None) -> Namespace:

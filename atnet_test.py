@@ -26,22 +26,24 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
 
-from data.speech import clip_motion
+from data.atnet import clip_motion
 from data.splits import SPLITS, clip_ids
 from data.store import Clip, ClipStore
-from models import ATNet, ATNetSingle
-from utils.audio import SAMPLE_RATE, SAMPLES_PER_FRAME, windows
-from utils.checkpoint import load_model
+from evaluation.landmark_metrics import mean, mouth_distance, pause_opening
+from evaluation.paper_metrics import summed_mouth_distance
+from evaluation.rows import AT_NET, PROJECTED, STATIC, TRUTH, Row, Truth
+from evaluation.run import add_evaluation_flags, heard, parse_command, publish
+from models import ATNet, ATNetSingle, load_model
+from utils.audio import SAMPLE_RATE, SAMPLES_PER_FRAME
+from utils.audio.mfcc import windows
 from utils.cli import add_flag, add_switch, parser, pick_device
-from utils.encode import VideoWriter
 from utils.errors import UserError, run
-from utils.evaluation import add_evaluation_flags, heard, parse_command, publish
+from utils.face.alignment import stabilise
+from utils.face.basis import LandmarkBasis
+from utils.face.landmarks import TEMPLATE_SIZE, denormalise, normalise
 from utils.files import writable_folder
-from utils.images import draw_landmarks, enlarge, grid
-from utils.landmarks import TEMPLATE_SIZE, LandmarkBasis, denormalise, normalise, stabilise
-from utils.metrics import mean, mouth_distance, pause_opening
-from utils.paper_metrics import summed_mouth_distance
-from utils.scores import AT_NET, PROJECTED, STATIC, TRUTH, Row, Truth
+from utils.media.drawing import draw_landmarks, enlarge, grid
+from utils.media.write import VideoWriter
 
 TILE = 256
 SILENCE = 3  # seconds

@@ -24,13 +24,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from models import NETWORKS, NRNet
-from utils.checkpoint import load_model, save_model
+from models import NETWORKS, NRNet, load_model, save_model
+from models.original.bases import add_basis_flags, read_basis, read_shape_basis
+from models.original.names import ORIGINALS, Tensors, infer_config, recognise, rename
+from training.state import STATE_FORMAT
 from utils.cli import parser
 from utils.errors import UserError, reason, run
-from utils.original_basis import add_basis_flags, read_basis, read_shape_basis
-from utils.original_weights import ORIGINALS, Tensors, infer_config, recognise, rename
-from utils.training import STATE_FORMAT
 
 
 def parse_args(argv: list[str] | None = None) -> Namespace:

@@ -22,22 +22,24 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from models import ATNet, ATNetSingle, NRNet, VGNet
-from utils.animate import Subject, audio_windows, frame_stream, landmark_stream, rechunk
+from animation.original import OriginalSubject, check_pair, original_transform
+from animation.stream import Subject, audio_windows, frame_stream, landmark_stream, rechunk
+from animation.whole_faces import WholeFaceSubject
+from models import ATNet, ATNetSingle, NRNet, VGNet, load_model
 from utils.audio import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
-from utils.checkpoint import load_model
+from utils.audio.raw_speech import SPEECH_RATE, Loudness, SpeechWindows
 from utils.cli import add_device_flags, add_flag, add_switch, parser, pick_device
-from utils.decode import sound_length, stream_audio
-from utils.encode import VideoWriter
 from utils.errors import UserError, note, run
-from utils.faces import FaceDetector, crop_face
+from utils.face.alignment import apply_transform, crop_face, crop_transforms
+from utils.face.basis import LandmarkBasis
+from utils.face.detector import FaceDetector, find_face
+from utils.face.landmarks import to_crop_size
+from utils.face.paste_back import PasteBack, fit_for_video
 from utils.files import replacing, writable_folder
-from utils.images import draw_landmarks, enlarge, grid, read_photo, to_network, to_uint8
-from utils.landmarks import LandmarkBasis, apply_transform, crop_transforms, to_crop_size
-from utils.original import OriginalSubject, check_pair, original_transform
-from utils.portrait import PasteBack, find_face, fit_for_video
-from utils.speech import SPEECH_RATE, Loudness, SpeechWindows
-from utils.speech_faces import WholeFaceSubject
+from utils.media.drawing import draw_landmarks, enlarge, grid
+from utils.media.images import read_photo, to_network, to_uint8
+from utils.media.read import sound_length, stream_audio
+from utils.media.write import VideoWriter
 
 ROOT = Path(__file__).parent
 SOUND_RATE = 48000  # of the video's sound track; the networks hear SAMPLE_RATE

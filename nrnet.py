@@ -25,35 +25,25 @@ import torch
 from torch import Tensor, nn
 
 from data.loader import step_loader
-from data.speech_file import SpeechFile, spread
-from data.waveforms import Mixing, WaveformSamples, read_mixing
-from models import NRNet
-from utils.checkpoint import load_model
+from data.nrnet import Mixing, WaveformSamples, read_mixing
+from data.nrnet_file import SpeechFile, spread
+from evaluation.output import write_json
+from models import NRNet, load_model
+from models.original.bases import BASIS, add_basis_flags, read_shape_basis
+from training.export import MovingAverage, averaged, export, take_weights
+from training.flags import add_loop_flags, check_training
+from training.log import Log, Progress, mean_values
+from training.loop import seed_step, update
+from training.losses.nrnet import noise_resilient_loss
+from training.precision import autocast
+from training.state import EarlyStopping, TrainingState, run_settings
+from training.stop import Stop
+from utils.audio.noise import mix
+from utils.audio.raw_speech import set_level, speech_context
 from utils.cli import add_device_flags, add_flag, add_number, add_switch, parser
 from utils.distributed import any_process, is_main, launch, parallel, world_size
 from utils.errors import UserError, note, run
-from utils.landmarks import LandmarkBasis
-from utils.losses import noise_resilient_loss
-from utils.noise import mix
-from utils.original_basis import BASIS, add_basis_flags, read_shape_basis
-from utils.progress import Log, Progress, mean_values
-from utils.report import write_json
-from utils.speech import set_level, speech_context
-from utils.training import (
-    EarlyStopping,
-    MovingAverage,
-    Stop,
-    TrainingState,
-    add_loop_flags,
-    autocast,
-    averaged,
-    check_training,
-    export,
-    run_settings,
-    seed_step,
-    take_weights,
-    update,
-)
+from utils.face.basis import LandmarkBasis
 
 CLIPS = 50  # of the validation, at most, of all its speakers
 

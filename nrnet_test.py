@@ -13,7 +13,7 @@ OUT_DIR. Where two sound files differ in their suffix alone, NAME keeps it. Noth
 grow with a recording's length.
 
 --evaluate measures networks on a clip store's split under every kind of noise in NOISE.h5 that is not from training, at
-every ratio of -snr, and writes noise.csv, noise.md, noise.png and metrics.json; definitions are in utils/report.py.
+every ratio of -snr, and writes noise.csv, noise.md, noise.png and metrics.json, with definitions.
 """
 
 from __future__ import annotations
@@ -28,24 +28,26 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from data.speech import clip_motion
+from animation.face_videos import VIDEOS, in_pieces, read_landmarks, write_results
+from animation.stream import SpeechStream
+from animation.whole_faces import faces_of, hear, motion_of
+from data.atnet import clip_motion
+from data.nrnet import read_noises
 from data.splits import SPLITS, clip_ids
 from data.store import Clip, ClipStore
-from data.waveforms import read_noises
-from models import NRNet
+from evaluation.definitions import definitions
+from evaluation.noise import CLEAN, SPEECH_ALONE, STATIC, NoiseTable, noisy_versions
+from evaluation.output import write_json
+from evaluation.run import parse_command, run_facts
+from models import NRNet, load_model
 from utils.audio import SAMPLE_RATE
-from utils.checkpoint import load_model
+from utils.audio.raw_speech import SPEECH_RATE, SPEECH_STEP, Loudness, set_level
 from utils.cli import add_device_flags, add_flag, add_switch, parser, pick_device
-from utils.decode import AUDIO_SUFFIXES, resample, stream_audio
 from utils.errors import UserError, run
-from utils.evaluation import parse_command, run_facts
-from utils.face_videos import VIDEOS, in_pieces, read_landmarks, write_results
+from utils.face.alignment import stabilise
+from utils.face.landmarks import denormalise, normalise
 from utils.files import writable_folder
-from utils.landmarks import denormalise, normalise, stabilise
-from utils.noise_table import CLEAN, SPEECH_ALONE, STATIC, NoiseTable, noisy_versions
-from utils.report import definitions, write_json
-from utils.speech import SPEECH_RATE, SPEECH_STEP, Loudness, SpeechStream, set_level
-from utils.speech_faces import faces_of, hear, motion_of
+from utils.media.read import AUDIO_SUFFIXES, resample, stream_audio
 
 RATIOS = "30,25,20,15,10,5,0,-5,-10"
 

@@ -20,33 +20,24 @@ import torch
 from torch import nn
 
 from data.loader import step_loader
-from data.portraits import PortraitSamples
 from data.splits import clip_ids
 from data.store import ClipStore
-from models import Discriminator, MouthDiscriminator, VGNet, VGOutput
+from data.vgnet import PortraitSamples
+from models import Discriminator, MouthDiscriminator, VGNet, VGOutput, load_model
 from models.vgnet import ATTENTIONS, WARPS
-from utils.checkpoint import load_model
+from training.export import MovingAverage, export, take_weights
+from training.flags import add_training_flags, check_training
+from training.log import Log, Progress, mean_values
+from training.loop import seed_step, update
+from training.losses.vgnet import Batch, generator_loss, learn_to_judge, mouth_map
+from training.pictures import landmark_pictures, save_rows, to_pictures
+from training.precision import autocast
+from training.state import TrainingState, run_settings
+from training.stop import Stop
 from utils.cli import add_flag, add_number, add_switch, parser
 from utils.distributed import is_main, launch, parallel, world_size
 from utils.errors import UserError, run
-from utils.judges import Batch, generator_loss, learn_to_judge
-from utils.landmarks import TEMPLATE, normalise
-from utils.losses import mouth_map
-from utils.progress import Log, Progress, mean_values
-from utils.samples import landmark_pictures, save_rows, to_pictures
-from utils.training import (
-    MovingAverage,
-    Stop,
-    TrainingState,
-    add_training_flags,
-    autocast,
-    check_training,
-    export,
-    run_settings,
-    seed_step,
-    take_weights,
-    update,
-)
+from utils.face.landmarks import TEMPLATE, normalise
 
 
 def parse_args(argv: list[str] | None = None) -> Namespace:

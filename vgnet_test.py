@@ -27,25 +27,14 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from data.speech import clip_motion
+from animation.original import CANONICAL_FACE, is_original
+from animation.stream import Subject, frame_stream, landmark_stream, rechunk
+from data.atnet import clip_motion
 from data.splits import SPLITS, clip_ids
 from data.store import Clip, ClipStore
-from models import ATNet, ATNetSingle, VGNet
-from utils.animate import Subject, frame_stream, landmark_stream, rechunk
-from utils.audio import SAMPLE_RATE, SAMPLES_PER_FRAME, windows
-from utils.checkpoint import load_model
-from utils.cli import add_flag, add_switch, parser, pick_device
-from utils.encode import VideoWriter
-from utils.errors import UserError, run
-from utils.evaluation import add_evaluation_flags, heard, parse_command, publish
-from utils.faces import FaceDetector
-from utils.files import writable_folder
-from utils.images import draw_landmarks, enlarge, grid, to_network, to_uint8
-from utils.landmarks import TEMPLATE, LandmarkBasis, denoise, denormalise, normalise
-from utils.metrics import mean
-from utils.original import CANONICAL_FACE, is_original
-from utils.paper_metrics import summed_mouth_distance
-from utils.scores import (
+from evaluation.landmark_metrics import mean
+from evaluation.paper_metrics import summed_mouth_distance
+from evaluation.rows import (
     DETECTION_SIDE,
     FROM_SPEECH,
     FROM_TRUTH,
@@ -58,6 +47,19 @@ from utils.scores import (
     original_scores,
     picture_scores,
 )
+from evaluation.run import add_evaluation_flags, heard, parse_command, publish
+from models import ATNet, ATNetSingle, VGNet, load_model
+from utils.audio import SAMPLE_RATE, SAMPLES_PER_FRAME
+from utils.audio.mfcc import windows
+from utils.cli import add_flag, add_switch, parser, pick_device
+from utils.errors import UserError, run
+from utils.face.basis import LandmarkBasis
+from utils.face.detector import FaceDetector
+from utils.face.landmarks import TEMPLATE, denoise, denormalise, normalise
+from utils.files import writable_folder
+from utils.media.drawing import draw_landmarks, enlarge, grid
+from utils.media.images import to_network, to_uint8
+from utils.media.write import VideoWriter
 
 CAPTIONS = {FROM_TRUTH: "true landmarks", STILL: "still image", FROM_SPEECH: "from the sound"}
 TILE = 192

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from utils.landmarks import MIRROR
+from utils.face.landmarks import MIRROR
 
 
 def augment_portraits(

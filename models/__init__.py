@@ -1,12 +1,10 @@
-"""The networks. They take and return tensors; files, devices and flags are other people's business."""
+"""The networks, and their files. Networks take and return tensors; devices and flags are other people's business."""
 
 from models.atnet import ATNet, ATNetSingle
-from models.discriminator import Discriminator
-from models.mouth_discriminator import MouthDiscriminator
+from models.checkpoint import NETWORKS, load_model, save_model
+from models.discriminators import Discriminator, MouthDiscriminator
 from models.nrnet import NRNet, NROutput
 from models.vgnet import VGNet, VGOutput
-
-NETWORKS = {network.__name__: network for network in (ATNet, ATNetSingle, NRNet, VGNet, Discriminator)}
 
 __all__ = [
     "NETWORKS",
@@ -18,4 +16,6 @@ __all__ = [
     "NROutput",
     "VGNet",
     "VGOutput",
+    "load_model",
+    "save_model",
 ]

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from data.store_writer import ClipArrays
-from utils.audio import FPS, HOP, SAMPLE_RATE, SAMPLES_PER_FRAME, WINDOW, mfcc
-from utils.decode import read_audio, read_video, video_start
+from utils.audio import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
+from utils.audio.mfcc import HOP, WINDOW, mfcc
 from utils.errors import UserError
-from utils.faces import LONGEST_GAP, FaceDetector, crop_face, fill_gaps
-from utils.landmarks import apply_transform, crop_transforms
+from utils.face.alignment import apply_transform, crop_face, crop_transforms
+from utils.face.detector import LONGEST_GAP, FaceDetector, fill_gaps
+from utils.media.read import read_audio, read_video, video_start
 
 LARGEST_ZOOM = 4.0  # a face that must be magnified more than this is too small to be of use
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from data.store import Clip, ClipStore
-from utils.images import grid, write_image
-from utils.landmarks import mouth_opening
+from utils.face.landmarks import mouth_opening
+from utils.media.drawing import grid
+from utils.media.images import write_image
 
 CLIPS, COLUMNS = 24, 6
 TILE = 192  # pixels

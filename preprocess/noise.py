@@ -22,15 +22,15 @@ import h5py
 import numpy as np
 from tqdm import tqdm
 
+from data.nrnet import Noise
 from data.splits import clip_ids, speaker_of
 from data.store import ClipStore
-from data.waveforms import Noise
 from utils.audio import SAMPLE_RATE
-from utils.decode import AUDIO_SUFFIXES, read_audio, resample
+from utils.audio.noise import GENERATORS, SEEN, SILENCE, UNSEEN, power
+from utils.audio.raw_speech import SPEECH_RATE, SPEECH_WINDOW
 from utils.errors import UserError, run
 from utils.files import replacing
-from utils.noise import GENERATORS, SEEN, SILENCE, UNSEEN, power
-from utils.speech import SPEECH_RATE, SPEECH_WINDOW
+from utils.media.read import AUDIO_SUFFIXES, read_audio, resample
 
 LONGEST = 3600  # seconds of a generated recording
 VOICES = 60  # clips that a babble is made of, at most

@@ -16,17 +16,17 @@ import h5py
 import numpy as np
 from tqdm import tqdm
 
-from data.speech import clip_motion
+from data.atnet import clip_motion
 from data.splits import clip_ids
 from data.store import ClipStore
 from data.store_writer import TEXT
 from preprocess.pca import fit
 from utils.audio import SAMPLE_RATE
-from utils.decode import resample
+from utils.audio.raw_speech import SPEECH_RATE, SPEECH_STEP
 from utils.errors import UserError, run
+from utils.face.basis import LandmarkBasis
 from utils.files import replacing
-from utils.landmarks import LandmarkBasis
-from utils.speech import SPEECH_RATE, SPEECH_STEP
+from utils.media.read import resample
 
 
 def parse_args(argv: list[str] | None = None) -> Namespace:

@@ -17,20 +17,15 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from data.speech import clip_motion
+from data.atnet import clip_motion
 from data.splits import clip_ids
 from data.store import ClipStore
 from utils.errors import UserError, run
+from utils.face.basis import LandmarkBasis, default_basis_path, opening_signs, principal_components
+from utils.face.landmarks import denormalise, mouth_opening
 from utils.files import replacing
-from utils.images import draw_landmarks, grid, write_image
-from utils.landmarks import (
-    LandmarkBasis,
-    default_basis_path,
-    denormalise,
-    mouth_opening,
-    opening_signs,
-    principal_components,
-)
+from utils.media.drawing import draw_landmarks, grid
+from utils.media.images import write_image
 
 DEVIATIONS = (-2, -1, 0, 1, 2)  # columns of the picture
 TILE = 192  # pixels

@@ -24,9 +24,9 @@ from preprocess.workers import Workers
 from utils.audio import FPS, SAMPLE_RATE
 from utils.distributed import gather, group, is_main, rank, world_size
 from utils.errors import UserError
-from utils.faces import FaceDetector
+from utils.face.detector import FaceDetector
+from utils.face.landmarks import TEMPLATE
 from utils.files import replacing
-from utils.landmarks import TEMPLATE
 
 PATIENCE = timedelta(days=7)  # so long one of torchrun's processes waits for the slowest
 PACKAGES = ("dlib-bin", "av", "opencv-python-headless", "numpy", "h5py")

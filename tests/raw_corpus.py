@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.synthetic import draw_face, talking_landmarks
-from utils.encode import VideoWriter
+from utils.media.write import VideoWriter
 
 WIDTH, HEIGHT, FACE = 160, 128, 112
 LEFT, TOP = 30, 10

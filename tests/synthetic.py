@@ -8,8 +8,10 @@ import cv2
 import numpy as np
 
 from data.store_writer import ClipArrays, StoreWriter
-from utils.audio import mfcc
-from utils.landmarks import EYES, LOWER_INNER_LIP, TEMPLATE, LandmarkBasis, motion, normalise, to_crop_size
+from utils.audio.mfcc import mfcc
+from utils.face.alignment import motion
+from utils.face.basis import LandmarkBasis
+from utils.face.landmarks import EYES, LOWER_INNER_LIP, TEMPLATE, normalise, to_crop_size
 
 LOWER_LIP_AND_CHIN = [*range(6, 11), *range(55, 60), *range(65, 68)]
 

@@ -1,0 +1,1 @@
+"""Speech to a moving face, in a stream."""

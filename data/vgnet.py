@@ -1,0 +1,55 @@
+"""Training samples of VG-net: an example image, a stretch of frames and their landmarks (Section 3.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from data.augment import augment_portraits
+from data.loader import Sampling
+from data.store import ClipStore
+from utils.face.landmarks import denoise, normalise
+
+
+def to_network(frames: Tensor) -> Tensor:
+    """frames (..., 3, H, W) uint8 -> float in [-1, 1]"""
+    return frames.float() / 127.5 - 1
+
+
+class PortraitSamples(Dataset):
+    """Sample number n: example_image (3, H, W), example_landmarks (136,), frames (T, 3, H, W), landmarks (T, 136).
+
+    The example is any frame of the clip, as in the paper; images are in [-1, 1], landmarks normalised.
+    """
+
+    def __init__(
+        self,
+        store: ClipStore,
+        ids: Sequence[str],
+        frames: int,
+        seed: int,
+        augment: bool = True,
+        power: float = 1.0,
+    ) -> None:
+        self.store, self.frames, self.augment = store, frames, augment
+        self.sampling = Sampling(store, ids, frames, seed, power)
+
+    def __getitem__(self, number: int) -> dict[str, Tensor]:
+        clip_id, random = self.sampling.draw(number)
+        clip = self.store[clip_id]
+        start = int(random.integers(clip.length - self.frames + 1))
+        chosen = np.r_[random.integers(clip.length), start : start + self.frames]  # the example first
+        images = to_network(clip.frames(chosen))  # (T + 1, 3, H, W)
+        landmarks = torch.from_numpy(normalise(denoise(clip.landmarks), self.store.size)[chosen])
+        if self.augment:
+            images, landmarks = augment_portraits(images, landmarks, random)
+        return dict(
+            example_image=images[0],
+            example_landmarks=landmarks[0],
+            frames=images[1:],
+            landmarks=landmarks[1:],
+        )

@@ -1,0 +1,111 @@
+"""Tables of figures: printed, as metrics.json, and as a CSV per clip, each figure with its definition."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+
+class Figure(NamedTuple):
+    """How a figure is headed, with how many decimals it is shown, and what it is."""
+
+    heading: str
+    decimals: int
+    definition: str
+
+
+GROUPS = {
+    "landmarks": {
+        "lmd_mouth": Figure(
+            "LMD mouth", 3, "mean distance of the 20 mouth points, pixels of a 128-pixel crop"
+        ),
+        "lmd_mouth_ratio": Figure("of static", 3, "LMD mouth over that of the static face"),
+        "lmd_all": Figure("LMD 68", 3, "mean distance of all 68 points, pixels of a 128-pixel crop"),
+        "lmd_mouth_unaligned": Figure(
+            "unaligned", 3, "LMD mouth against the stored landmarks, head motion left in"
+        ),
+        "opening_correlation": Figure(
+            "opening r", 3, "correlation with the true inner-lip opening, mean over clips"
+        ),
+        "opening_correlation_pooled": Figure(
+            "pooled r", 3, "the same over all clips' frames, openings less rest"
+        ),
+        "opening_gain": Figure("range", 2, "standard deviation of the opening over the true one's"),
+        "offset": Figure(
+            "offset", 0, "frames by which the mouth is later than the true one (best cross-correlation)"
+        ),
+        "audio_offset": Figure("A/V", 0, "frames by which the mouth is later than the loudness of the sound"),
+        "pause_opening": Figure(
+            "pauses", 3, "mean opening in the clip's pauses, as a multiple of the opening at rest"
+        ),
+        "pause_excess": Figure(
+            "excess", 2, "mean opening in the clip's pauses less the opening at rest, pixels"
+        ),
+        "silence_opening": Figure(
+            "silence", 3, "mean opening while the network hears 3 s of no sound, as a multiple of rest"
+        ),
+        "jitter": Figure("jitter", 3, "mean second difference over time of the 48 other landmarks, pixels"),
+        "jitter_ratio": Figure("jitter, of truth", 2, "jitter over that of the true landmarks"),
+        "undetected": Figure(
+            "no face", 0, "frames in which dlib found no face, in all; left out of these figures"
+        ),
+    },
+    "landmarks in noise": {
+        "rmse": Figure(
+            "RMSE", 3, "root mean square of the distances of all 68 points, pixels of a 128-pixel crop"
+        ),
+        "opening_error": Figure(
+            "opening error", 3, "mean absolute error of the inner lips' opening, pixels of a 128-pixel crop"
+        ),
+        "width_error": Figure(
+            "width error", 3, "mean absolute error of the mouth's width (points 48 and 54), pixels"
+        ),
+        "velocity_error": Figure(
+            "velocity error", 3, "mean distance of the mouth points' first differences over time, pixels"
+        ),
+        "acceleration_error": Figure(
+            "acceleration error", 3, "mean distance of their second differences, pixels"
+        ),
+    },
+    "pictures": {
+        "psnr": Figure(
+            "PSNR", 2, "dB, whole frame, RGB, peak 255, mean over frames (100 for identical frames)"
+        ),
+        "psnr_gain": Figure("gain", 2, "PSNR over that of the static face, dB"),
+        "mouth_psnr": Figure(
+            "mouth PSNR", 2, "PSNR in the box of the clip's true mouth points, plus 0.15 of its width"
+        ),
+        "mouth_psnr_gain": Figure("gain", 2, "mouth PSNR over that of the static face, dB"),
+        "ssim": Figure("SSIM", 4, "scikit-image, 7 x 7 uniform windows, mean over RGB, data range 255"),
+        "cpbd": Figure("CPBD", 3, "share of edges seen as sharp, luma, blocks of 64 pixels, whole frame"),
+        "mouth_cpbd": Figure("mouth CPBD", 3, "CPBD of the mouth box, which is one block"),
+        "mouth_cpbd_ratio": Figure("of true CPBD", 3, "CPBD of the mouth box over that of the true frames"),
+        "sharpness_ratio": Figure(
+            "sharpness", 3, "variance of the luma's Laplacian over that of the true frames"
+        ),
+        "mouth_sharpness_ratio": Figure(
+            "mouth sharpness",
+            3,
+            "variance of the luma's Laplacian in the mouth box, over that of the true frames",
+        ),
+    },
+    "by the original script's definitions": {
+        "paper_lmd_sum": Figure(
+            "LMD sum", 3, "sum over 20 mouth points, whole pixels, each set about its centre"
+        ),
+        "paper_ssim": Figure("SSIM 256", 4, "BGR resized to 256 pixels (INTER_AREA), 7 x 7 windows"),
+        "paper_psnr": Figure(
+            "PSNR 8 bit", 2, "grey, 256 pixels, 8-bit arithmetic that wraps at 256: not a real PSNR"
+        ),
+        "paper_cpbd": Figure("CPBD 62", 3, "CPBD that sums the bins 0 to 62 of its histogram, not 0 to 63"),
+    },
+}
+
+
+FIGURES = {name: figure for group in GROUPS.values() for name, figure in group.items()}
+
+
+def definitions(rows: Mapping[str, Mapping[str, float]]) -> dict[str, str]:
+    """What each figure of the rows is"""
+    present = {name for row in rows.values() for name in row}
+    return {name: figure.definition for name, figure in FIGURES.items() if name in present}

@@ -1,0 +1,174 @@
+"""Scores a clip by all figures, and sums up over clips.
+
+A "row" of a table is one way to make the clips: a network, a static face, or the truth itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+from evaluation.landmark_metrics import (
+    best_lag,
+    correlation,
+    jitter,
+    lag_correlations,
+    landmark_distance,
+    loudness,
+    mean,
+    mouth_distance,
+    opening_gain,
+    pause_excess,
+    pause_opening,
+    pooled_correlation,
+    silent_frames,
+)
+from evaluation.paper_metrics import enlarged_psnr, enlarged_ssim, narrow_cpbd
+from evaluation.picture_metrics import cut, edge_sharpness, mouth_box, psnr, sharpness, ssim
+from utils.face.alignment import rest_shape
+from utils.face.detector import FaceDetector
+from utils.face.landmarks import denormalise, mouth_opening, normalise
+
+DETECTION_SIDE = 512  # a crop is enlarged to this before dlib, which rounds landmarks to whole pixels
+
+STATIC, TRUTH = "static face", "ground truth"  # the rows that every table has
+AT_NET, PROJECTED = "AT-net", "truth on the PCA basis"  # of atnet_test.py
+FROM_TRUTH, FROM_SPEECH = "VG-net, true landmarks", "VG-net, AT-net's landmarks"  # of vgnet_test.py
+STILL = "still image, true landmarks"
+
+Scores = dict[str, float]
+
+
+@dataclass
+class Truth:
+    """What one clip is measured against. Landmarks are in pixels of a 128-pixel crop.
+
+    landmarks (T, 68, 2); rest (68, 2): the face at rest; audio (N,) at 16 kHz.
+    """
+
+    landmarks: np.ndarray
+    rest: np.ndarray
+    audio: np.ndarray
+
+    def __post_init__(self) -> None:
+        self.opening = mouth_opening(self.landmarks)
+        self.loudness = loudness(self.audio, len(self.landmarks))
+        self.pauses = silent_frames(self.audio, len(self.landmarks))
+
+    @classmethod
+    def of_detections(cls, landmarks: np.ndarray, audio: np.ndarray) -> Truth:
+        """As found in the true frames, nan where no face was found; the rest shape is taken from the same frames."""
+        seen = landmarks[~np.isnan(landmarks).any((1, 2))]
+        rest = denormalise(rest_shape(normalise(seen))) if len(seen) else np.full((68, 2), np.nan)
+        return cls(landmarks, rest, audio)
+
+
+@dataclass
+class Row:
+    """The figures of one row: each clip's, and what can only be judged over all clips together."""
+
+    name: str
+    clips: list[Scores] = field(default_factory=list)
+    openings: list[tuple[np.ndarray, np.ndarray, float]] = field(default_factory=list)
+    curves: dict[str, list[np.ndarray]] = field(default_factory=lambda: {"offset": [], "audio_offset": []})
+
+    def add(self, truth: Truth, landmarks: np.ndarray, scores: Scores | None = None) -> None:
+        """Scores one clip's landmarks (T, 68, 2); `scores` are further figures of that clip."""
+        opening = mouth_opening(landmarks)
+        curves = {
+            "offset": lag_correlations(opening, truth.opening),
+            "audio_offset": lag_correlations(opening, truth.loudness),
+        }
+        for name, curve in curves.items():
+            self.curves[name].append(curve)
+        self.openings.append((opening, truth.opening, float(mouth_opening(truth.rest))))
+        offsets = {name: best_lag([curve]) for name, curve in curves.items()}
+        self.clips.append(landmark_scores(landmarks, truth) | offsets | (scores or {}))
+
+    def summary(self) -> Scores:
+        """Means over clips; the correlation over all frames; offsets of the mean correlation curves; a total of faces
+        not found."""
+        means = {name: mean([clip[name] for clip in self.clips]) for name in self.clips[0]}
+        if "undetected" in means:
+            means["undetected"] = sum(clip["undetected"] for clip in self.clips)
+        still = np.isnan(means["opening_correlation"])
+        pooled = float("nan") if still else pooled_correlation(*zip(*self.openings, strict=True))
+        offsets = {name: best_lag(curves) for name, curves in self.curves.items()}
+        return means | {"opening_correlation_pooled": pooled} | offsets
+
+
+def landmark_scores(landmarks: np.ndarray, truth: Truth) -> Scores:
+    """landmarks (T, 68, 2) of one clip, nan where no face was found -> its figures"""
+    opening = mouth_opening(landmarks)
+    return {
+        "lmd_mouth": mean(mouth_distance(landmarks, truth.landmarks)),
+        "lmd_all": mean(landmark_distance(landmarks, truth.landmarks)),
+        "opening_correlation": correlation(opening, truth.opening),
+        "opening_gain": opening_gain(opening, truth.opening),
+        "pause_opening": pause_opening(landmarks, truth.rest, truth.pauses),
+        "pause_excess": pause_excess(landmarks, truth.rest, truth.pauses),
+        "jitter": jitter(landmarks),
+    }
+
+
+def picture_scores(fake: np.ndarray, real: np.ndarray, true_landmarks: np.ndarray, example: int) -> Scores:
+    """fake, real (T, H, W, 3) uint8, landmarks (T, 68, 2) of the true frames in their pixels -> figures
+
+    fake may be one frame (1, H, W, 3), which stands still. Frame number `example`, which the network was given, is left
+    out.
+    """
+    fake, real = without_example(fake, real, example)
+    figures: Scores = {}
+    for prefix, box in (
+        ("", (0, 0, *real.shape[2:0:-1])),
+        ("mouth_", mouth_box(true_landmarks, real.shape[1])),
+    ):
+        a, b = cut(fake, box), cut(real, box)
+        figures[f"{prefix}psnr"] = mean(psnr(a, b))
+        figures[f"{prefix}cpbd"] = mean(edge_sharpness(a))
+        figures[f"{prefix}sharpness_ratio"] = ratio(mean(sharpness(a)), mean(sharpness(b)))
+    return figures | {"ssim": mean(ssim(fake, real))}
+
+
+def original_scores(fake: np.ndarray, real: np.ndarray, example: int) -> Scores:
+    """As `picture_scores`, by the definitions of the original's script"""
+    fake, real = without_example(fake, real, example)
+    return {
+        "paper_ssim": mean(enlarged_ssim(fake, real)),
+        "paper_psnr": mean(enlarged_psnr(fake, real)),
+        "paper_cpbd": mean(narrow_cpbd(fake)),
+    }
+
+
+def without_example(fake: np.ndarray, real: np.ndarray, example: int) -> tuple[np.ndarray, np.ndarray]:
+    """Both without frame number `example`; a single frame that stands still is kept"""
+    return fake if len(fake) == 1 else np.delete(fake, example, axis=0), np.delete(real, example, axis=0)
+
+
+def ratio(value: float, reference: float) -> float:
+    """nan for a reference of 0"""
+    return value / reference if reference else float("nan")
+
+
+def add_comparisons(summaries: dict[str, Scores], static: str, truth: str) -> None:
+    """Adds to each row's figures how they stand against the static face and against the truth."""
+    for scores in summaries.values():
+        scores["lmd_mouth_ratio"] = ratio(scores["lmd_mouth"], summaries[static]["lmd_mouth"])
+        scores["jitter_ratio"] = ratio(scores["jitter"], summaries[truth]["jitter"])
+        if "mouth_cpbd" in scores:
+            scores["mouth_cpbd_ratio"] = ratio(scores["mouth_cpbd"], summaries[truth]["mouth_cpbd"])
+        for name in ("psnr", "mouth_psnr"):
+            if name in scores and scores is not summaries[truth]:
+                scores[f"{name}_gain"] = scores[name] - summaries[static][name]
+
+
+def detect_landmarks(detector: FaceDetector, crops: np.ndarray) -> np.ndarray:
+    """crops (T, H, W, 3) uint8 -> what dlib finds in them, (T, 68, 2) in pixels of a 128-pixel crop; nan for no face
+
+    Each crop is enlarged to 512 pixels first, so that dlib's whole pixels are a quarter of a crop pixel.
+    """
+    side = (DETECTION_SIDE, DETECTION_SIDE)
+    larger = [cv2.resize(crop, side, interpolation=cv2.INTER_CUBIC) for crop in crops]
+    return ((detector.track(larger) + 0.5) * (128 / DETECTION_SIDE) - 0.5).astype(np.float32)

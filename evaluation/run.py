@@ -1,0 +1,82 @@
+"""What surrounds an evaluation, the same for every network: its flags, and its results on paper and on the screen."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import zlib
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from evaluation.definitions import definitions
+from evaluation.output import environment, text, write_csv, write_json
+from evaluation.rows import STATIC, TRUTH, Row, add_comparisons
+from utils.audio.noise import add_noise
+from utils.cli import add_device_flags, add_flag, add_switch, check_least
+from utils.errors import UserError
+
+
+def add_evaluation_flags(options: ArgumentParser, sample_dir: str, splits: Sequence[str]) -> None:
+    """Which clips to measure on, and where the results go. splits: the names that a split may have."""
+    add_flag(options, "dataset", choices=["grid", "lrw"], default="grid", help="whose splits (default grid)")
+    store = Path("store/grid.h5")
+    add_flag(
+        options, "dataset_dir", type=Path, default=store, help=f"clip store (default {store}, as in training)"
+    )
+    add_flag(options, "splits", type=Path, help="folder of train.txt, val.txt, ... with clip ids")
+    add_flag(options, "split", choices=splits, default="test", help="the clips to measure on (default test)")
+    add_flag(options, "clips", type=int, help="only the first so many clips of the split")
+    add_flag(options, "sample_dir", type=Path, default=Path(sample_dir), help="where the results go")
+    add_flag(options, "videos", type=int, default=4, help="how many clips to write as videos (4)")
+    add_flag(
+        options, "snr", type=float, help="dB of the voice over white noise added to what the AT-net hears"
+    )
+    add_switch(options, "paper_metrics", False, "add figures by the original script's own definitions")
+    add_device_flags(options)
+
+
+def heard(audio: np.ndarray, clip_id: str, snr: float | None) -> np.ndarray:
+    """audio (N,) of the clip as the network gets it; the noise is the same in every run."""
+    return add_noise(audio, snr, zlib.crc32(clip_id.encode()))
+
+
+def parse_command(options: ArgumentParser, script: str, argv: list[str] | None) -> Namespace:
+    """The arguments, with the command itself as `command`. Raises UserError for a number below what makes sense."""
+    args = options.parse_args(argv)
+    args.command = shlex.join(["python", script, *(sys.argv[1:] if argv is None else argv)])
+    check_least(args, batch_size=1, clips=1, videos=0, landmark_noise=0)
+    for name in ("landmark_noise", "snr"):
+        value = getattr(args, name, None)
+        # nrnet_test.py has several ratios, which it checks by itself.
+        if isinstance(value, float) and not np.isfinite(value):
+            raise UserError(f"-{name} {value}: give a number")
+    return args
+
+
+def publish(args: Namespace, device: torch.device, ids: list[str], rows: dict[str, Row], facts: dict) -> None:
+    """Writes metrics.json and clips.csv into args.sample_dir and prints the tables.
+
+    ids: the clips, in the order in which every row got them; facts: what else metrics.json should say.
+    """
+    summaries = {name: row.summary() for name, row in rows.items()}
+    add_comparisons(summaries, STATIC, TRUTH)
+    frames = sum(len(opening) for opening, _, _ in rows[TRUTH].openings)
+    facts = run_facts(args, device, len(ids), frames) | facts
+    results = {**facts, "rows": summaries, "definitions": definitions(summaries)}
+    lines = [
+        {"clip": id, "row": name, **row.clips[i]} for i, id in enumerate(ids) for name, row in rows.items()
+    ]
+    write_json(args.sample_dir / "metrics.json", results)
+    write_csv(args.sample_dir / "clips.csv", lines)
+    print(f"\n{args.dataset}, {args.split}: {len(ids)} clips, {frames} frames\n\n{text(summaries)}\n")
+    print(f"{args.sample_dir}: metrics.json, clips.csv and {min(args.videos, len(ids))} videos")
+
+
+def run_facts(args: Namespace, device: torch.device, clips: int, frames: int) -> dict:
+    """What every metrics.json says of the run: its command, its data, the machine"""
+    counts = {"dataset": args.dataset, "split": args.split, "clips": clips, "frames": frames}
+    return {"command": args.command, **counts, "store": str(args.dataset_dir), **environment(device)}

@@ -1,0 +1,92 @@
+"""Networks in files: one safetensors file rebuilds a network alone, its configuration inside.
+
+safetensors is imported where it is used, so that a machine that only trains can do without it until the weights are
+exported.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from models.atnet import ATNet, ATNetSingle
+from models.discriminators import Discriminator
+from models.nrnet import NRNet
+from models.vgnet import VGNet
+from utils.errors import UserError, reason
+from utils.files import replacing
+
+FORMAT = "talking-face network"
+NETWORKS = {network.__name__: network for network in (ATNet, ATNetSingle, NRNet, VGNet, Discriminator)}
+
+
+def save_model(path: Path, model: nn.Module, metadata: dict | None = None, half: bool = False) -> None:
+    """Writes `model` to `path` whole or not at all. half: floating-point weights as float16.
+
+    metadata: anything that JSON can hold; `load_model` returns it as `network.metadata`.
+    """
+    from safetensors.torch import save
+
+    tensors = {}
+    for name, tensor in model.state_dict().items():
+        if name.endswith("num_batches_tracked"):
+            continue
+        tensor = tensor.detach().cpu().contiguous()
+        tensors[name] = tensor.half() if half and tensor.is_floating_point() else tensor
+    header = {
+        "format": FORMAT,
+        "network": type(model).__name__,
+        "config": json.dumps(model.config),
+        "metadata": json.dumps(metadata or {}),
+    }
+    write_whole(path, save(tensors, header))
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Writes beside `path`, then renames, so that nobody ever sees half a file. Raises UserError."""
+    with replacing(path) as part:
+        part.write_bytes(data)
+
+
+def load_model(
+    path: Path, device: torch.device | str = "cpu", expect: type | tuple[type, ...] | None = None
+) -> nn.Module:
+    """The network in `path`, in eval mode, float32, on `device`, with its `metadata`.
+
+    expect: the class (or classes) that the caller can use. Raises UserError for a file that is missing, truncated,
+    not in this format (a pickle is never opened), or holds another network.
+    """
+    header, tensors = _read(Path(path))
+    name = header.get("network")
+    if header.get("format") != FORMAT or name not in NETWORKS:
+        raise UserError(f"{path}: not a network of this repository; import original weights with convert.py")
+    if expect is not None and not issubclass(NETWORKS[name], expect):
+        wanted = " or ".join(one.__name__ for one in (expect if isinstance(expect, tuple) else (expect,)))
+        raise UserError(f"{path}: holds the network {name}, but {wanted} is needed here")
+    try:
+        model = NETWORKS[name](**json.loads(header["config"]))
+        missing, unexpected = model.load_state_dict(tensors, strict=False)
+        missing = [key for key in missing if not key.endswith("num_batches_tracked")]
+        if missing or unexpected:
+            raise ValueError(f"{len(missing)} weights missing, {len(unexpected)} unknown")
+        model.metadata = json.loads(header.get("metadata", "{}"))
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise UserError(f"{path}: weights do not fit their configuration ({reason(error)})") from error
+    return model.float().eval().to(device)
+
+
+def _read(path: Path) -> tuple[dict, dict]:
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; give the path of a .safetensors file")
+    try:
+        with safe_open(path, framework="pt") as file:
+            return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise UserError(
+            f"{path}: not a whole safetensors file ({reason(error)}); import .pth files with convert.py"
+        ) from error

@@ -1,0 +1,1 @@
+"""The original releases: the names of their tensors, and their landmark bases."""

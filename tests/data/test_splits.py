@@ -1,0 +1,92 @@
+from pathlib import Path
+
+import pytest
+
+from data.splits import SPLITS, check_lists, clip_ids, read_split, split_grid
+from data.store import ClipStore
+from data.store_writer import StoreWriter
+from tests.data.test_store import SIZE, attributes
+from tests.synthetic import make_clip, make_store
+from utils.errors import UserError
+
+
+def grid(speakers, clips=1000) -> list[str]:
+    return [f"s{speaker}/clip{number:04}" for speaker in speakers for number in range(clips)]
+
+
+def assert_apart(chosen: dict[str, list[str]], ids: list[str]) -> None:
+    placed = [*chosen["train"], *chosen["val"], *chosen["test"]]
+    assert sorted(placed) == sorted(ids)  # so none is in two
+
+
+def test_grid_by_speaker_holds_out_s29_as_in_the_paper():
+    ids = grid(speaker for speaker in range(1, 35) if speaker != 21)  # GRID has no video of s21
+    chosen = split_grid(ids)
+    assert {split: len(chosen[split]) for split in SPLITS} == dict(
+        train=30400, val=1600, test=1000, unseen=1000
+    )
+    assert_apart(chosen, ids)
+    assert {id.split("/")[0] for id in chosen["test"]} == {"s29"}
+    assert not any(id.startswith("s29/") for id in chosen["train"] + chosen["val"])
+
+
+def test_grid_within_a_speaker():
+    for speakers in ([1], [29], [1, 2]):
+        ids = grid(speakers)
+        chosen = split_grid(ids)
+        n = len(speakers)
+        assert [len(chosen[split]) for split in SPLITS] == [900 * n, 50 * n, 50 * n, 0]
+        assert_apart(chosen, ids)
+
+
+def test_the_order_of_the_clips_does_not_matter():
+    ids = grid([1, 2], 100)
+    assert split_grid(ids) == split_grid(reversed(ids))
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> ClipStore:
+    return ClipStore(make_store(tmp_path_factory.mktemp("store") / "a.h5", clips=4, frames=4, size=SIZE))
+
+
+def write_lists(folder: Path, **lists: list[str]) -> Path:
+    for name, ids in lists.items():
+        (folder / f"{name}.txt").write_text("# one id a line\n\n" + "\n".join(ids) + "\n")
+    return folder
+
+
+def test_lists(store, tmp_path, capsys):
+    folder = write_lists(tmp_path, train=["s2/clip1", "s1/clip0", "s3/not_in_store"], unseen=["s4/x"])
+    assert read_split(folder / "train.txt") == ["s2/clip1", "s1/clip0", "s3/not_in_store"]
+    assert clip_ids(store, "grid", "train", folder) == ["s1/clip0", "s2/clip1"]
+    assert "train.txt: 1 of 3 clips are not in" in (said := capsys.readouterr().err)
+    assert "s3/not_in_store; they are left out" in said
+    with pytest.raises(UserError, match=r"val\.txt: no such list"):
+        clip_ids(store, "grid", "val", folder)
+    with pytest.raises(UserError, match="none of its 4 clips is in the split 'unseen'"):
+        clip_ids(store, "grid", "unseen", folder)
+    with pytest.raises(UserError, match=r"no train\.txt"):
+        clip_ids(store, "grid", "train", tmp_path / "elsewhere")
+
+
+def test_lists_that_leak_are_refused(store, tmp_path):
+    with pytest.raises(UserError, match=r"clip s1/clip0 is in both train\.txt and test\.txt"):
+        clip_ids(store, "grid", "train", write_lists(tmp_path, train=["s1/clip0"], test=["s1/clip0"]))
+    with pytest.raises(UserError, match=r"unseen\.txt has speaker s1"):
+        check_lists(dict(train=["s1/clip0"], unseen=["s1/clip2"]), tmp_path)
+
+
+def test_grid_without_lists(store):
+    assert clip_ids(store, "grid", "train") == store.ids  # too few for a twentieth
+    with pytest.raises(UserError, match="see --splits"):
+        clip_ids(store, "grid", "test")
+
+
+def test_lrw_follows_its_own_folders(tmp_path):
+    writer = StoreWriter(tmp_path / "ABOUT.h5", attributes())
+    for number, split in enumerate(["train", "train", "val", "test"]):
+        writer.add(f"ABOUT/{split}/ABOUT_{number:05}", make_clip(number, 3, SIZE, split))
+    writer.pack()
+    store = ClipStore(tmp_path)
+    assert [len(clip_ids(store, "lrw", split)) for split in ("train", "val", "test")] == [2, 1, 1]
+    assert clip_ids(store, "lrw", "val") == ["ABOUT/val/ABOUT_00002"]

@@ -1,0 +1,342 @@
+"""The demo through its own main: what it writes, and what it says about bad input."""
+
+import pickle
+import subprocess
+import sys
+import wave
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import convert
+import demo
+from animation.original import CANONICAL_FACE
+from animation.whole_faces import hear
+from models import ATNet, ATNetSingle, Discriminator, NRNet, VGNet, load_model, save_model
+from models.original.networks import ORIGINAL_NETWORKS
+from utils.audio.raw_speech import set_level
+from utils.errors import run
+from utils.face.detector import FaceDetector
+from utils.face.landmarks import mouth_opening
+from utils.media.read import read_audio
+from utils.media.write import VideoWriter
+
+data = pytest.importorskip("skimage.data")
+SMALL = dict(channels=(4, 4, 4, 4, 4), audio_features=(16, 8))
+OUTPUTS = ["a.mp4", "a_full.mp4", "a_landmarks.npy", "a_panel.mp4"]
+
+
+def at_net(kind=ATNet, space: str = "motion"):
+    sizes = SMALL | (dict(example_features=(8, 8), hidden=8, layers=2) if kind is ATNet else {})
+    network = kind(**sizes, space=space)
+    basis = np.linalg.qr(np.random.default_rng(0).normal(size=(136, 6)))[0]
+    network.set_basis(CANONICAL_FACE if space == "original" else np.zeros(136), basis, np.ones(6), 0.03)
+    return network
+
+
+def nr_net(**options) -> NRNet:
+    torch.manual_seed(1)
+    network = NRNet(filters=2, **options)
+    size = 68 * network.config["dimensions"]
+    basis = np.linalg.qr(np.random.default_rng(0).normal(size=(size, 6)))[0]
+    still = np.zeros((68, network.config["dimensions"]))
+    if network.config["space"] == "face":
+        still[:, :2] = CANONICAL_FACE.reshape(68, 2) / 5
+    network.set_basis(still.reshape(-1), 0.1 * basis, np.ones(6), 0.03)
+    return network
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory) -> Path:
+    """Small networks with random weights, a photo of a face, and half a second of sound"""
+    folder = tmp_path_factory.mktemp("inputs")
+    torch.manual_seed(0)
+    save_model(folder / "at.safetensors", at_net())
+    save_model(folder / "single.safetensors", at_net(ATNetSingle))
+    save_model(folder / "original.safetensors", at_net(space="original"))
+    save_model(folder / "nr.safetensors", nr_net())
+    save_model(folder / "nr_tc.safetensors", nr_net(temporal=True))
+    save_model(folder / "nr_3d.safetensors", nr_net(space="face", dimensions=3, level="peak"))
+    no_basis = at_net(space="original")
+    no_basis.set_basis(np.zeros(136), np.zeros((136, 6)), np.ones(6))
+    save_model(folder / "no_basis.safetensors", no_basis)
+    save_model(folder / "vg.safetensors", VGNet(width=4, blocks=1))
+    torch.save(ORIGINAL_NETWORKS["VG_net"](width=4, blocks=1).state_dict(), folder / "generator.pth")
+    convert.main(convert.parse_args([f"{folder}/generator.pth", f"{folder}/original_vg.safetensors"]))
+    save_model(folder / "discriminator.safetensors", Discriminator(width=4))
+    Image.fromarray(data.astronaut()[:300, 100:400]).save(folder / "face.png")
+    write_wave(folder / "half.wav", 8000)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def detector():
+    return FaceDetector()
+
+
+@pytest.fixture(autouse=True)
+def one_detector(monkeypatch, detector):
+    monkeypatch.setattr(demo, "FaceDetector", lambda: detector)
+
+
+def write_wave(path: Path, samples: int, rate: int = 16000, channels: int = 1, level: float = 0.2) -> None:
+    sound = level * np.random.default_rng(0).normal(size=samples * channels).clip(-3, 3) / 3
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(channels)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes((sound * 32767).astype("<i2").tobytes())
+
+
+def run_demo(files: Path, out: Path, *flags: object, **replaced: object) -> int:
+    """Exit status of the demo on the small networks, with some of its arguments replaced"""
+    given = dict(
+        p=files / "face.png", i=files / "half.wav", sample_dir=out, s="a", at_model=files / "at.safetensors"
+    )
+    given |= dict(vg_model=files / "vg.safetensors") | replaced
+    argv = [str(part) for name, value in given.items() if value is not None for part in (f"-{name}", value)]
+    return run(demo.main, lambda: demo.parse_args([*argv, *map(str, flags)]))
+
+
+def lengths(path: Path) -> tuple[int, float]:
+    """The number of frames and the seconds of sound in a video"""
+    with av.open(str(path)) as container:
+        frames = sum(1 for _ in container.decode(video=0))
+    with av.open(str(path)) as container:
+        audio = container.streams.audio[0]
+        return frames, float(audio.duration * audio.time_base)
+
+
+def frames_of(path: Path) -> list[np.ndarray]:
+    with av.open(str(path)) as container:
+        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+
+
+def test_everything_is_written(files, tmp_path, capsys):
+    assert (
+        run_demo(files, tmp_path / "new", "--panel", "--paste_back", "-save_landmarks", "-cuda", "false") == 0
+    )
+    assert sorted(p.name for p in (tmp_path / "new").iterdir()) == OUTPUTS
+    assert sorted(Path(line).name for line in capsys.readouterr().out.split()) == OUTPUTS
+    for name, size in {"a.mp4": (128, 128), "a_panel.mp4": (1030, 274), "a_full.mp4": (300, 300)}.items():
+        assert lengths(tmp_path / "new" / name)[0] == 13
+        assert frames_of(tmp_path / "new" / name)[0].shape[1::-1] == size
+    landmarks = np.load(tmp_path / "new" / "a_landmarks.npy")
+    assert landmarks.shape == (13, 68, 2) and landmarks.dtype == np.float32
+    assert landmarks.min() > 0 and landmarks.max() < 128
+
+
+def test_defaults_are_the_astronaut_and_the_shipped_speech(files, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run_demo(files, None, p=None, i=None, s=None, sample_dir=None) == 0
+    with wave.open(str(demo.ROOT / "audio/speech.wav")) as speech:
+        seconds = speech.getnframes() / speech.getframerate()
+    frames, sound = lengths(tmp_path / "results/demo.mp4")
+    assert abs(frames / 25 - seconds) <= 0.04 and abs(sound - seconds) <= 0.04
+
+
+@pytest.mark.parametrize(
+    ("samples", "rate", "channels"), [(640, 16000, 1), (16001, 16000, 1), (30870, 44100, 2), (5333, 8000, 1)]
+)
+def test_video_and_sound_are_as_long_as_the_recording(files, tmp_path, samples, rate, channels):
+    write_wave(tmp_path / "in.wav", samples, rate, channels)
+    assert run_demo(files, tmp_path, i=tmp_path / "in.wav") == 0
+    frames, sound = lengths(tmp_path / "a.mp4")
+    assert 0 <= frames / 25 - samples / rate < 0.0401
+    assert abs(sound - samples / rate) <= 0.04
+
+
+def test_sound_of_a_video_drives_the_face(files, tmp_path):
+    assert run_demo(files, tmp_path) == 0
+    assert run_demo(files, tmp_path, i=tmp_path / "a.mp4", s="again") == 0
+    assert abs(lengths(tmp_path / "again.mp4")[0] - 13) <= 1
+
+
+@pytest.mark.parametrize("kind", ["single", "original"])
+def test_other_at_nets(files, tmp_path, kind):
+    lstm, vg_net = ("true", "original_vg") if kind == "original" else ("false", "vg")
+    weights = dict(at_model=files / f"{kind}.safetensors", vg_model=files / f"{vg_net}.safetensors")
+    assert run_demo(files, tmp_path, "-save_landmarks", "-lstm", lstm, **weights) == 0
+    assert np.load(tmp_path / "a_landmarks.npy").shape == (13, 68, 2)
+
+
+@pytest.mark.parametrize("kind", ["nr", "nr_tc", "nr_3d"])
+def test_the_noise_resilient_networks_drive_the_same_face(kind, files, tmp_path):
+    write_wave(tmp_path / "in.wav", 16001)
+    options = dict(i=tmp_path / "in.wav", at_model=files / f"{kind}.safetensors")
+    assert run_demo(files, tmp_path, "-save_landmarks", **options) == 0
+    assert lengths(tmp_path / "a.mp4") == (26, pytest.approx(1, abs=0.04))
+    whole = np.load(tmp_path / "a_landmarks.npy")
+    network = load_model(files / f"{kind}.safetensors")
+    sound = set_level(read_audio(tmp_path / "in.wav", 8000), network.config["level"])
+    face = demo.find_subject(data.astronaut()[:300, 100:400], "", network, 128)
+    expected = face.subject.pixels(face.subject.landmarks(hear(network, sound, 26)), 128)
+    assert whole.std(0).max() > 1e-4
+    np.testing.assert_allclose(whole, expected, atol=2e-3)  # in stretches as the whole at once
+
+
+def test_silence_gives_a_proper_video(files, tmp_path):
+    write_wave(tmp_path / "silence.wav", 32000, level=0)
+    assert run_demo(files, tmp_path, "-save_landmarks", i=tmp_path / "silence.wav") == 0
+    assert lengths(tmp_path / "a.mp4") == (50, pytest.approx(2, abs=0.04))
+    assert np.isfinite(np.load(tmp_path / "a_landmarks.npy")).all()
+
+
+def peak_memory(files: Path, folder: Path, seconds: int, at_model: str) -> int:
+    """The largest resident size of a demo in a process of its own"""
+    write_wave(folder / "in.wav", 16000 * seconds)
+    script = (
+        "import demo, resource, sys; demo.main(demo.parse_args(sys.argv[1:])); "
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    flags = f"-p {files}/face.png -i {folder}/in.wav -sample_dir {folder} -at_model {files}/{at_model} "
+    flags += f"-vg_model {files}/vg.safetensors -cuda false"
+    # A shell between: Linux counts the size of the process that starts another one as the other one's own.
+    command = f"{sys.executable} -c '{script}' {flags} && true"
+    done = subprocess.run(command, shell=True, cwd=demo.ROOT, capture_output=True, text=True, check=True)
+    return int(done.stdout.split()[-1])
+
+
+@pytest.mark.parametrize("at_model", ["at.safetensors", "nr_tc.safetensors"])
+def test_memory_does_not_grow_with_length(at_model, files, tmp_path):
+    longer, short = (peak_memory(files, tmp_path, seconds, at_model) for seconds in (24, 4))
+    assert longer < 1.1 * short
+    assert lengths(tmp_path / "demo.mp4")[0] == 100
+
+
+def test_the_largest_of_two_faces_is_taken(files, tmp_path, capsys):
+    face = data.astronaut()[:300, 100:400]
+    both = np.concatenate(
+        [np.pad(face, [(0, 300), (0, 0), (0, 0)]), np.kron(face, np.ones((2, 2, 1), np.uint8))], 1
+    )
+    Image.fromarray(both).save(tmp_path / "two.png")
+    assert run_demo(files, tmp_path, "--paste_back", p=tmp_path / "two.png") == 0
+    assert "2 faces, taking the largest" in capsys.readouterr().err
+    changed = np.abs(frames_of(tmp_path / "a_full.mp4")[5].astype(int) - both).max(axis=2) > 25
+    assert changed[:, 300:].sum() > 20 * changed[:, :300].sum()
+
+
+def test_huge_photos_are_scaled_and_that_is_said(files, tmp_path, capsys):
+    Image.fromarray(data.astronaut()).resize((4800, 4800)).save(tmp_path / "huge.jpg")
+    write_wave(tmp_path / "in.wav", 640)
+    assert run_demo(files, tmp_path, "--paste_back", p=tmp_path / "huge.jpg", i=tmp_path / "in.wav") == 0
+    assert "scaled to 3072 x 3072" in capsys.readouterr().err
+
+
+def make_bad_files(files: Path, folder: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (200, 200, 3)).astype(np.uint8)
+    Image.fromarray(noise).save(folder / "noise.png")
+    Image.fromarray(data.astronaut()[::3, ::3]).save(folder / "small.png")
+    (folder / "text.jpg").write_text("not a picture")
+    (folder / "empty.wav").write_bytes(b"")
+    write_wave(folder / "no_samples.wav", 0)
+    write_wave(folder / "short.wav", 600)
+    with VideoWriter(folder / "silent.mp4", (64, 64)) as video:
+        video.write(np.zeros((64, 64, 3), np.uint8))
+    weights = (files / "at.safetensors").read_bytes()
+    (folder / "cut.safetensors").write_bytes(weights[: len(weights) // 2])
+    (folder / "hostile.safetensors").write_bytes(pickle.dumps(Hostile(str(folder / "owned"))))
+    torch.save({"weights": torch.zeros(1)}, folder / "torch.pth")
+
+
+def bad_inputs(files: Path, folder: Path) -> dict[str, tuple[dict, str]]:
+    """For each mistake: the arguments that make it, and a word of the message"""
+    make_bad_files(files, folder)
+    return {
+        "absent photo": (dict(p=folder / "absent.png"), "no such file"),
+        "photo that is none": (dict(p=folder / "text.jpg"), "not an image"),
+        "photo that is sound": (dict(p=files / "half.wav"), "not an image"),
+        "folder as photo": (dict(p=folder), "no such file"),
+        "no face": (dict(p=folder / "noise.png"), "no face"),
+        "small face": (dict(p=folder / "small.png"), "pixels wide"),
+        "absent sound": (dict(i=folder / "absent.wav"), "no such file"),
+        "empty sound": (dict(i=folder / "empty.wav"), "empty"),
+        "sound without samples": (dict(i=folder / "no_samples.wav"), "no_samples.wav"),
+        "less than a frame of sound": (dict(i=folder / "short.wav"), "one video frame"),
+        "sound that is none": (dict(i=folder / "text.jpg"), "text.jpg"),
+        "video without sound": (dict(i=folder / "silent.mp4"), "no sound"),
+        "absent weights": (dict(at_model=folder / "absent.safetensors"), "no such file"),
+        "weights of another network": (dict(vg_model=files / "discriminator.safetensors"), "VGNet"),
+        "weights swapped": (dict(at_model=files / "vg.safetensors"), "ATNet"),
+        "truncated weights": (dict(at_model=folder / "cut.safetensors"), "cut.safetensors"),
+        "hostile pickle": (dict(vg_model=folder / "hostile.safetensors"), "hostile.safetensors"),
+        "torch file": (dict(vg_model=folder / "torch.pth"), "convert.py"),
+        "no landmark basis": (dict(at_model=files / "no_basis.safetensors"), "--pca"),
+        "only AT-net the original's": (dict(at_model=files / "original.safetensors"), "give -vg_model"),
+        "only VG-net the original's": (dict(vg_model=files / "original_vg.safetensors"), "give -at_model"),
+        "LSTM wanted": (dict(at_model=files / "single.safetensors", lstm="true"), "no LSTM"),
+        "no LSTM wanted": (dict(lstm="false"), "with LSTM"),
+        "file as folder": (dict(sample_dir=folder / "text.jpg"), "cannot be written"),
+        "folder in the name": (dict(s="sub/a"), "without folders"),
+        "no GPU number": (dict(device_ids="first"), "-device_ids"),
+    }
+
+
+class Hostile:
+    """Unpickling it leaves a trace"""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (Path(self.path),)
+
+
+def test_bad_input_is_one_line_and_status_2_and_leaves_existing_results(files, tmp_path, capsys):
+    results = tmp_path / "results"
+    results.mkdir()
+    (results / "a.mp4").write_bytes(b"old")
+    for case, (arguments, word) in bad_inputs(files, tmp_path).items():
+        assert run_demo(files, results, "--panel", "--save_landmarks", **arguments) == 2, case
+        output = capsys.readouterr()
+        lines = output.err.splitlines()
+        assert len(lines) == 1 and lines[0].startswith("error: ") and word in lines[0], (case, output.err)
+        assert [p.name for p in results.iterdir()] == ["a.mp4"], case
+        assert (results / "a.mp4").read_bytes() == b"old", case
+    assert not (tmp_path / "owned").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(KeyboardInterrupt, 130), (OSError(28, "No space left on device"), 2)]
+)
+def test_an_interrupted_run_leaves_nothing_half_written(files, tmp_path, monkeypatch, error, status):
+    (tmp_path / "a.mp4").write_bytes(b"old")
+    drawn = []
+
+    def draw(moment):
+        drawn.append(moment)
+        if len(drawn) == 5:
+            raise error
+        return np.zeros((64, 64, 3), np.uint8)
+
+    monkeypatch.setattr(demo, "draw_panel", draw)
+    assert run_demo(files, tmp_path, "--panel", "--paste_back", "--save_landmarks") == status
+    assert [p.name for p in tmp_path.iterdir()] == ["a.mp4"] and (tmp_path / "a.mp4").read_bytes() == b"old"
+
+
+def test_existing_results_are_replaced(files, tmp_path):
+    for name in OUTPUTS:
+        (tmp_path / name).write_bytes(b"old")
+    assert run_demo(files, tmp_path, "--panel", "--paste_back", "--save_landmarks") == 0
+    assert sorted(p.name for p in tmp_path.iterdir()) == OUTPUTS
+    assert all((tmp_path / name).stat().st_size > 1000 for name in OUTPUTS)
+
+
+@pytest.mark.skipif(not (demo.ROOT / "weights/atnet.safetensors").exists(), reason="no shipped weights")
+def test_shipped_weights_rest_in_silence_and_move_in_speech(files, tmp_path):
+    write_wave(tmp_path / "silence.wav", 48000, level=0)
+    shipped = dict(at_model=demo.ROOT / "weights/atnet.safetensors")
+    opening = {}
+    for name, sound in {
+        "silence": tmp_path / "silence.wav",
+        "speech": demo.ROOT / "audio/speech.wav",
+    }.items():
+        assert run_demo(files, tmp_path, "-save_landmarks", i=sound, s=name, **shipped) == 0
+        opening[name] = mouth_opening(np.load(tmp_path / f"{name}_landmarks.npy"))
+    assert opening["silence"].max() - opening["silence"].min() < 2.0
+    assert opening["speech"].max() - opening["speech"].min() > 4.0
+    assert opening["silence"].mean() < opening["speech"].mean()

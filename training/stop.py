@@ -1,0 +1,50 @@
+"""A clean stop between two steps."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import time
+
+import torch
+
+from utils.distributed import any_process
+from utils.errors import Terminated
+
+
+class Stop:
+    """Turns Ctrl-C (or SIGTERM) into a request that the loop reads between two steps; the next one ends the process.
+
+    What follows within a second is the same request: a terminal and a launcher may both hand it on. Under torchrun,
+    which hands on whatever it gets, and kills by itself what has not ended after 30 seconds, only the first one counts
+    until the loop has saved and ended.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.device, self.asked = device, False
+        self.first, self.kind = math.inf, KeyboardInterrupt  # when the first signal came, and what it means
+        self.torchrun = "TORCHELASTIC_RUN_ID" in os.environ
+
+    def __enter__(self) -> Stop:
+        self.before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+    def _ask(self, number: int, _: object) -> None:
+        kind = Terminated if number == signal.SIGTERM else KeyboardInterrupt
+        if not self.asked:
+            self.asked, self.first, self.kind = True, time.monotonic(), kind
+        elif not self.torchrun and time.monotonic() - self.first > 1:
+            raise kind
+
+    def requested(self) -> bool:
+        return any_process(self.asked, self.device)
+
+    def end(self, done: int) -> None:
+        """After the loop has saved `done` steps: raises what the signal stands for, if one came."""
+        if self.asked:
+            raise self.kind(f"saved at step {done}; run the same command again to go on")

@@ -1,0 +1,123 @@
+"""The PCA basis of landmarks (Section 3.1)."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+
+from utils.errors import UserError
+from utils.face.landmarks import (
+    LOWER_INNER_LIP,
+    UPPER_INNER_LIP,
+)
+
+
+def principal_components(pieces: Iterable[np.ndarray], count: int) -> tuple[np.ndarray, ...]:
+    """pieces (n, D) -> mean (D,), components (D, count), variances (D,) of all components, largest first
+
+    The eigenvectors of the covariance over all rows, which is summed up piece by piece. Raises UserError where there
+    are no more rows than components.
+    """
+    rows, total, products = 0, 0.0, 0.0
+    for piece in pieces:
+        piece = np.asarray(piece, np.float64)
+        rows, total, products = rows + len(piece), total + piece.sum(0), products + piece.T @ piece
+    if rows <= count:
+        raise UserError(f"{rows} frames are too few for {count} components")
+    mean = total / rows
+    variances, vectors = np.linalg.eigh(products / rows - np.outer(mean, mean))
+    return mean, vectors[:, ::-1][:, :count], np.maximum(variances[::-1], 0)
+
+
+def opening_signs(vectors: np.ndarray, dimensions: int = 2) -> np.ndarray:
+    """vectors (68 dimensions, K) -> (K,): +1 or -1, so that each opens the mouth (a component's sign is free)"""
+    height = vectors.T.reshape(-1, 68, dimensions)[..., 1]
+    opening = height[:, LOWER_INNER_LIP].sum(1) - height[:, UPPER_INNER_LIP].sum(1)
+    return np.where(opening < 0, -1.0, 1.0)
+
+
+@dataclass
+class LandmarkBasis:
+    """A PCA basis of landmarks (Section 3.1): x = mean + components c.
+
+    mean (D,), components (D, K) with orthonormal columns, eigenvalues (K,): variances of the coefficients; D is 136, or
+    204 for landmarks in three dimensions. space: "motion" where x is motion relative to the speaker's rest shape (this
+    repository's own networks), "original" where x is a whole face in the original release's units, "face" a whole face
+    of any scale. rest_opening: the inner-lip distance at rest, normalised.
+    """
+
+    mean: np.ndarray
+    components: np.ndarray
+    eigenvalues: np.ndarray
+    space: str = "motion"
+    rest_opening: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Moves a motion's mean into the span of the components, so that coefficients can say: no motion at all.
+
+        What the mean has beside them is in every reconstruction; silence would leave the mouth open by it.
+        """
+        if self.space == "motion":
+            self.mean = self.components @ (self.components.T @ self.mean)
+
+    @classmethod
+    def of(cls, network) -> LandmarkBasis:
+        """The basis that a speech network carries in its buffers."""
+        mean, components, eigenvalues, rest_opening = (
+            getattr(network, f"landmark_{name}").detach().cpu().numpy()
+            for name in ("mean", "components", "eigenvalues", "rest_opening")
+        )
+        return cls(mean, components, eigenvalues, network.config["space"], float(rest_opening))
+
+    @classmethod
+    def load(cls, path: Path) -> LandmarkBasis:
+        """Raises UserError where the file is missing or is not such a basis."""
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                arrays = [file[name].astype(np.float32) for name in ("mean", "components", "eigenvalues")]
+                return cls(*arrays, str(file["space"]), float(file["rest_opening"]))
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+            raise UserError(
+                f"{path}: no landmark basis ({error}); make one with python -m preprocess.pca"
+            ) from error
+
+    def save(self, path: Path, **notes: np.ndarray | float) -> None:
+        """Writes the basis, and notes on how it was made, as a .npz file."""
+        np.savez(path, **dataclasses.asdict(self), **notes)
+
+    def project(self, landmarks: np.ndarray) -> np.ndarray:
+        """landmarks (..., D) -> coefficients (..., K)"""
+        return ((landmarks - self.mean) @ self.components).astype(np.float32)
+
+    def reconstruct(self, coefficients: np.ndarray) -> np.ndarray:
+        """coefficients (..., K) -> landmarks (..., D)"""
+        return (coefficients @ self.components.T + self.mean).astype(np.float32)
+
+    def opening_direction(self) -> np.ndarray:
+        """(136,): how landmarks move on average per unit of mouth opening (regression on the opening)"""
+        gradient = np.zeros((68, 2))
+        gradient[LOWER_INNER_LIP, 1], gradient[UPPER_INNER_LIP, 1] = 1 / 3, -1 / 3
+        gradient = gradient.reshape(136)
+        response = self.components @ (self.eigenvalues * (self.components.T @ gradient))
+        return response / (gradient @ response)
+
+    def close_mouth(self, normalised: np.ndarray) -> np.ndarray:
+        """normalised (136,) of one photo -> (136,): the same face with its mouth at rest.
+
+        A mouth open further than the usual rest is closed along the way that mouths open on average; another stays.
+        """
+        points = normalised.reshape(68, 2)
+        opening = (points[LOWER_INNER_LIP, 1] - points[UPPER_INNER_LIP, 1]).mean()
+        excess = max(0.0, float(opening) - self.rest_opening)
+        return (normalised - excess * self.opening_direction()).astype(np.float32)
+
+
+def default_basis_path(store: Path) -> Path:
+    """Where `preprocess.pca` puts the basis of a store: grid.h5 -> grid_pca.npz, a folder -> pca.npz inside."""
+    store = Path(store)
+    return store / "pca.npz" if store.is_dir() else store.with_name(f"{store.stem}_pca.npz")

@@ -1,0 +1,89 @@
+"""Photos in, pictures out: reading any image file, drawing landmarks, tiling, and writing PNG or JPEG."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from utils.errors import UserError, reason
+from utils.files import replacing
+
+READ_ERRORS = (OSError, SyntaxError, ValueError, EOFError)  # what Pillow's decoders raise for damaged files
+
+
+def read_photo(path: Path) -> np.ndarray:
+    """Any image that Pillow or OpenCV reads -> (H, W, 3) RGB uint8
+
+    Turned as its EXIF orientation says; transparency laid over white; grey, palette, CMYK and 16-bit files converted.
+    Raises UserError for a file that is missing, damaged or no image.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; give the path of a photo")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path) as image:
+                return _to_rgb(ImageOps.exif_transpose(image))
+    except UnidentifiedImageError:
+        return _read_with_opencv(path)
+    except Image.DecompressionBombError as error:
+        raise UserError(f"{path}: too many pixels; scale the photo down") from error
+    except READ_ERRORS as error:
+        raise UserError(f"{path}: a damaged image ({reason(error)}); save it again") from error
+
+
+def write_image(path: Path, image: np.ndarray) -> None:
+    """Writes image (H, W, 3) or (H, W), uint8, whole or not at all; the suffix names the format."""
+    with replacing(Path(path)) as part:
+        Image.fromarray(np.ascontiguousarray(image)).save(part)
+
+
+def to_uint8(images: Tensor, low: float = -1.0) -> np.ndarray:
+    """Network images (..., C, H, W), from `low` to 1, C = 1 or 3 -> (..., H, W, 3) RGB uint8"""
+    scaled = (images.detach().float() - low) * (255 / (1 - low))
+    pictures = scaled.round().clamp(0, 255).to(torch.uint8).movedim(-3, -1)
+    return pictures.expand(*pictures.shape[:-1], 3).contiguous().cpu().numpy()
+
+
+def to_network(image: np.ndarray) -> Tensor:
+    """(..., H, W, 3) RGB uint8 -> (..., 3, H, W) float in [-1, 1]"""
+    return torch.from_numpy(np.ascontiguousarray(image)).movedim(-1, -3).float() / 127.5 - 1
+
+
+def _to_rgb(image: Image.Image) -> np.ndarray:
+    if image.mode.startswith(("I", "F")):  # 16-bit, 32-bit and floating-point grey
+        return _grey_to_rgb(np.asarray(image))
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return np.array(image.convert("RGB"))
+
+
+def _grey_to_rgb(values: np.ndarray) -> np.ndarray:
+    """values (H, W), whole numbers up to 255 or 65535, or fractions up to 1 -> (H, W, 3) uint8"""
+    largest = values.max(initial=0)
+    full = 65535 if largest > 255 else 255
+    if values.dtype.kind == "f" and largest <= 1:
+        full = 1
+    elif values.dtype == np.uint16:
+        full = 65535
+    grey = np.clip(values.astype(np.float64) * (255 / full) + 0.5, 0, 255).astype(np.uint8)
+    return np.repeat(grey[..., None], 3, axis=-1)
+
+
+def _read_with_opencv(path: Path) -> np.ndarray:
+    import cv2
+
+    try:
+        image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:
+        image = None
+    if image is None:
+        raise UserError(f"{path}: not an image that Pillow or OpenCV reads; give a JPEG or PNG photo")
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
