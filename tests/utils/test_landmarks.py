@@ -5,7 +5,9 @@ import pytest
 
 from tests.synthetic import make_basis, talking_landmarks
 from utils.errors import UserError
+from utils.face import alignment
 from utils.face import landmarks as lm
+from utils.face.basis import LandmarkBasis
 
 
 @pytest.fixture
@@ -27,28 +29,32 @@ def test_a_face_is_the_same_vector_in_a_crop_of_any_size():
 def test_fit_similarity_finds_the_transform_it_was_made_with(random):
     transform = np.array([[1.2, -0.4, 5.0], [0.4, 1.2, -7.0]])
     source = random.uniform(0, 100, (3, 20, 2))
-    fitted = lm.fit_similarity(source, lm.apply_transform(transform, source))
+    fitted = alignment.fit_similarity(source, alignment.apply_transform(transform, source))
     np.testing.assert_allclose(fitted, np.broadcast_to(transform, (3, 2, 3)), atol=1e-4)
-    back = lm.apply_transform(lm.invert_transform(fitted), lm.apply_transform(fitted, source))
+    back = alignment.apply_transform(
+        alignment.invert_transform(fitted), alignment.apply_transform(fitted, source)
+    )
     np.testing.assert_allclose(back, source, atol=1e-3)
 
 
 def test_crop_transforms_put_stable_points_onto_the_template():
-    turned = lm.apply_transform(np.array([[0.9, -0.3, 40.0], [0.3, 0.9, 10.0]]), lm.TEMPLATE)
-    transforms = lm.crop_transforms(np.repeat(turned[None], 5, 0), size=128)
-    cropped = lm.apply_transform(transforms, np.repeat(turned[None], 5, 0))
+    turned = alignment.apply_transform(np.array([[0.9, -0.3, 40.0], [0.3, 0.9, 10.0]]), lm.TEMPLATE)
+    transforms = alignment.crop_transforms(np.repeat(turned[None], 5, 0), size=128)
+    cropped = alignment.apply_transform(transforms, np.repeat(turned[None], 5, 0))
     np.testing.assert_allclose(cropped, np.repeat(lm.TEMPLATE[None], 5, 0), atol=1e-3)
 
 
 def test_blinks_do_not_move_the_crop():
     blinking = np.repeat(lm.TEMPLATE[None], 20, 0)
     blinking[8:11, [37, 38, 43, 44], 1] += 4
-    assert np.ptp(lm.crop_transforms(blinking), axis=0).max() < 1e-9
+    assert np.ptp(alignment.crop_transforms(blinking), axis=0).max() < 1e-9
 
 
 def test_smoothing_lowers_shimmer(random):
     noisy = lm.TEMPLATE + random.normal(0, 0.5, (50, 68, 2))
-    shake = [np.diff(lm.crop_transforms(noisy, sigma=sigma)[:, :, 2], axis=0).std() for sigma in (0.0, 2.0)]
+    shake = [
+        np.diff(alignment.crop_transforms(noisy, sigma=sigma)[:, :, 2], axis=0).std() for sigma in (0.0, 2.0)
+    ]
     assert shake[1] < 0.3 * shake[0]
 
 
@@ -65,8 +71,8 @@ def test_motion_does_not_depend_on_whose_face_it_is():
     identity[lm.JAW] = [0.05, 0.1]
     identity[lm.MOUTH] += [0.02, -0.03]
     other = (first.reshape(-1, 68, 2) + identity).reshape(-1, 136)
-    np.testing.assert_allclose(lm.motion(first)[0], lm.motion(other)[0], atol=1e-4)
-    assert np.abs(lm.motion(first)[1] - lm.motion(other)[1]).max() > 0.04
+    np.testing.assert_allclose(alignment.motion(first)[0], alignment.motion(other)[0], atol=1e-4)
+    assert np.abs(alignment.motion(first)[1] - alignment.motion(other)[1]).max() > 0.04
 
 
 def test_motion_does_not_depend_on_head_movement():
@@ -75,14 +81,14 @@ def test_motion_does_not_depend_on_head_movement():
     turn = np.stack(
         [np.cos(angle), -np.sin(angle), 0 * angle, np.sin(angle), np.cos(angle), 0.05 * angle], -1
     )
-    moving = lm.apply_transform(turn.reshape(-1, 2, 3), still)
-    expected, actual = (lm.motion(x.reshape(-1, 136))[0] for x in (still, moving))
+    moving = alignment.apply_transform(turn.reshape(-1, 2, 3), still)
+    expected, actual = (alignment.motion(x.reshape(-1, 136))[0] for x in (still, moving))
     assert np.abs(expected - actual).max() < 0.01
 
 
 def test_rest_shape_is_the_closed_mouth():
     points, _ = talking_landmarks(60, 3)
-    rest = lm.denormalise(lm.rest_shape(lm.normalise(points)))
+    rest = lm.denormalise(alignment.rest_shape(lm.normalise(points)))
     assert lm.mouth_opening(rest) < lm.mouth_opening(points).min() + 0.3
 
 
@@ -91,7 +97,7 @@ def test_the_basis_projects_and_comes_back(tmp_path):
     coefficients = np.random.default_rng(0).normal(size=(5, 6)).astype(np.float32)
     np.testing.assert_allclose(basis.project(basis.reconstruct(coefficients)), coefficients, atol=1e-4)
     basis.save(tmp_path / "basis.npz")
-    again = lm.LandmarkBasis.load(tmp_path / "basis.npz")
+    again = LandmarkBasis.load(tmp_path / "basis.npz")
     np.testing.assert_array_equal(basis.components, again.components)
     assert again.space == "motion" and again.rest_opening == pytest.approx(basis.rest_opening)
 
@@ -114,4 +120,4 @@ def test_a_bad_basis_is_named(tmp_path, content):
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(UserError, match=r"basis\.npz"):
-        lm.LandmarkBasis.load(path)
+        LandmarkBasis.load(path)
