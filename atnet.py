@@ -6,7 +6,8 @@
     python atnet.py -lstm false ...                            # AT-net single: no example, no LSTM
 
 The landmark basis comes from `python -m preprocess.pca STORE` (default: STORE's name with _pca.npz). To resume, run
-the same command again. Writes MODEL_DIR/NAME.safetensors, for atnet_test.py and demo.py, and MODEL_DIR/NAME_state.pt.
+the same command again. Writes MODEL_DIR/NAME.safetensors, the weights of the best validation, for atnet_test.py and
+demo.py, NAME_last.safetensors, and NAME_state.pt.
 """
 
 from __future__ import annotations
@@ -20,60 +21,38 @@ import torch
 from torch import Tensor, nn
 
 from data.atnet import SpeechSamples, whole_clip
-from data.loader import step_loader
+from data.nrnet_file import spread
 from data.splits import clip_ids
 from data.store import ClipStore
 from models import ATNet, ATNetSingle
-from training.export import MovingAverage, export, start_from
-from training.flags import add_training_flags, check_training
-from training.log import Log, Progress, mean_values
-from training.loop import seed_step, update
+from training.export import start_from
+from training.flags import add_training_flags
+from training.log import mean_values
+from training.loop import Run
 from training.losses.atnet import coefficient_loss
 from training.pictures import landmark_pictures, save_rows
-from training.precision import autocast
-from training.state import TrainingState, run_settings
-from training.stop import Stop
-from utils.cli import add_flag, add_switch, parser
-from utils.distributed import is_main, launch, parallel, world_size
+from utils.cli import add_flag, add_number, add_switch, parser
+from utils.distributed import launch
 from utils.errors import UserError, run
 from utils.face.basis import LandmarkBasis, default_basis_path
 from utils.face.landmarks import TEMPLATE, mouth_opening, normalise
 
+CLIPS = 50  # of the validation, at most
+
 
 def parse_args(argv: list[str] | None = None) -> Namespace:
     flags = parser(__doc__)
-    add_training_flags(flags, steps=20000, batch_size=16, frames=16, lr=2e-4)
+    add_training_flags(flags, "atnet", steps=20000, batch_size=16, frames=16, lr=2e-4)
     add_switch(flags, "lstm", True, "AT-net with LSTM (default), or false for AT-net single")
-    add_flag(flags, "model_dir", type=Path, default=Path("model/atnet"), help="folder to save weights")
-    add_flag(flags, "model_name", default="atnet", help="name of the weights' file (default atnet)")
-    add_flag(
-        flags,
-        "sample_dir",
-        type=Path,
-        default=Path("sample/atnet"),
-        help="folder of pictures made in training",
-    )
     add_flag(flags, "pca", type=Path, help="landmark basis (default: STORE's name with _pca.npz)")
-    add_switch(
-        flags,
-        "whiten",
-        False,
-        "divide each coefficient's error by its variance (default: as in the paper, no)",
-    )
+    add_switch(flags, "whiten", False, "divide each coefficient's error by its variance (the paper: no)")
     add_flag(
-        flags,
-        "channels",
-        default="64,128,256,256,512",
-        help="of the five convolutions (default: the paper's)",
+        flags, "channels", default="64,128,256,256,512", help="of the convolutions (default: the paper's)"
     )
-    add_flag(
-        flags,
-        "audio_features",
-        default="2048,256",
-        help="widths after the convolutions (default: the paper's)",
-    )
-    add_flag(flags, "hidden", type=int, default=256, help="LSTM width (default 256, the paper's)")
-    add_flag(flags, "layers", type=int, default=3, help="LSTM layers (default 3, the paper's)")
+    widths = "after the convolutions (default: the paper's)"
+    add_flag(flags, "audio_features", default="2048,256", help=widths)
+    add_number(flags, "hidden", 256, "LSTM width, the paper's", least=1)
+    add_number(flags, "layers", 3, "LSTM layers, the paper's", least=1)
     return flags.parse_args(argv)
 
 
@@ -128,58 +107,28 @@ def save_sample(path: Path, predicted: Tensor, true: Tensor, basis: LandmarkBasi
 
 
 def train(args: Namespace, device: torch.device) -> None:
-    """The loop: batch, loss, backward, step; now and then a log line, a picture, a checkpoint."""
-    check_training(args)
+    """The loop: batch, loss, update; now and then a validation, a picture, a checkpoint."""
     store = ClipStore(args.dataset_dir)
     basis = LandmarkBasis.load(args.pca or default_basis_path(args.dataset_dir))
     train_ids = clip_ids(store, args.dataset, "train", args.splits)
     val_ids = clip_ids(store, args.dataset, "val", args.splits, optional=True)
     model = build(args, basis).to(device)
     start_from(model, args.load_model)
-    optimiser = torch.optim.Adam(model.parameters(), lr=args.lr, betas=(args.beta1, args.beta2), fused=True)
-    average = MovingAverage(model, args.ema) if args.ema else None
-    state = TrainingState(
-        args.model_dir / f"{args.model_name}_state.pt",
-        dict(model=model, optimiser=optimiser),
-        run_settings(model, args, world_size()),
-        average,
-    )
-    first = state.load(device)
+    run = Run(args, device, dict(model=model), store.path, dict(train=train_ids, val=val_ids))
     basis = LandmarkBasis.of(model)  # that of the loaded weights, where there are any
     samples = SpeechSamples(store, train_ids, basis, args.frames, args.seed, args.augment, args.speaker_power)
-    network = parallel(torch.compile(model) if args.compile else model, device)
+    network = run.parallel(model)
     eigenvalues = model.landmark_eigenvalues if args.whiten else None
-    log = Log(args.model_dir / "logs" if is_main() else None)
-    loader = step_loader(samples, first, args.steps, args.batch_size, args.num_thread)
-    model.train()
-    done = first
-    with Stop(device) as stop, Progress(args, first) as bar:
-        for step, batch in enumerate(loader, start=first):
-            batch = {name: tensor.to(device) for name, tensor in batch.items()}
-            seed_step(args.seed, step)
-            with autocast(args.precision, device):
-                predicted = network(batch["audio"], batch["example"])
-            loss = coefficient_loss(predicted.float(), batch["target"], eigenvalues)
-            update(optimiser, loss, step, args)
-            if average:
-                average.update(model, step)
-            done, last = step + 1, step + 1 == args.steps or stop.requested()
-            bar.step(dict(loss=loss), batch["audio"].shape[:2].numel() * world_size(), log, done)
-            if is_main() and (last or done % args.save_every == 0):
-                state.save(done)
-                exported = export(model, average, args, done)
-                if val_ids:
-                    log.scalars(
-                        "validation",
-                        bar.note(validate(exported, store, val_ids[:: 1 + len(val_ids) // 50], device)),
-                        done,
-                    )
-                picture = args.sample_dir / f"{args.model_name}_{done:07d}.png"
-                save_sample(picture, predicted[0], batch["target"][0], basis, store.size)
-            if last:
-                break
-    log.close()
-    stop.end(done)
+    for batch in run.steps(samples):
+        with run.autocast():
+            predicted = network(batch["audio"], batch["example"])
+        loss = coefficient_loss(predicted.float(), batch["target"], eigenvalues)
+        run.update("model", loss)
+        if run.step_done(dict(loss=loss), predicted.shape[:2].numel()):
+            exported = run.averaged()
+            errors = validate(exported, store, spread(val_ids, CLIPS), device)
+            run.save(exported, errors, by="mse")
+            save_sample(run.picture(), predicted[0], batch["target"][0], basis, store.size)
 
 
 if __name__ == "__main__":

@@ -8,40 +8,36 @@
     torchrun --nproc_per_node 8 nrnet.py ...                                   more processes, also over machines
 
 TRAIN.h5 comes from `python -m preprocess.nrnet`, NOISE.h5 from `python -m preprocess.noise`; files made for the
-original will do (data/speech_file.py has the layout). Those hold no landmark basis: --pca gives it, as to convert.py.
+original will do (data/nrnet_file.py has the layout). Those hold no landmark basis: --pca gives it, as to convert.py.
 -m starts from weights, a temporal network also from a base one's. To resume, run the same command again. Writes
-OUT/nrnet.safetensors (the best validation's weights, for nrnet_test.py and demo.py), OUT/nrnet_state.pt and
-OUT/params.json.
+OUT/nrnet.safetensors (the best validation's weights, for nrnet_test.py and demo.py), OUT/nrnet_last.safetensors and
+OUT/nrnet_state.pt.
 """
 
 from __future__ import annotations
 
 import sys
 from argparse import Namespace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from data.loader import step_loader
 from data.nrnet import Mixing, WaveformSamples, read_mixing
 from data.nrnet_file import SpeechFile, spread
-from evaluation.output import write_json
 from models import NRNet, load_model
 from models.original.bases import BASIS, add_basis_flags, read_shape_basis
-from training.export import MovingAverage, averaged, export, take_weights
-from training.flags import add_loop_flags, check_training
-from training.log import Log, Progress, mean_values
-from training.loop import seed_step, update
+from training.export import take_weights
+from training.flags import add_loop_flags
+from training.log import mean_values
+from training.loop import Run
 from training.losses.nrnet import noise_resilient_loss
-from training.precision import autocast
-from training.state import EarlyStopping, TrainingState, run_settings
-from training.stop import Stop
 from utils.audio.noise import mix
 from utils.audio.raw_speech import set_level, speech_context
 from utils.cli import add_device_flags, add_flag, add_number, add_switch, parser
-from utils.distributed import any_process, is_main, launch, parallel, world_size
+from utils.distributed import launch
 from utils.errors import UserError, note, run
 from utils.face.basis import LandmarkBasis
 
@@ -59,18 +55,17 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
     add_device_flags(flags)
     paper = "128 windows a step, rate 1e-4"
     add_loop_flags(flags, steps=20000, batch_size=16, frames=8, lr=1e-4, paper=paper)
-    for name, default, help in (
-        ("filters", 64, "of the first convolution, doubled by each of the others; the paper's: 64"),
-        ("width", 21, "of the convolutions' kernels; the paper's: 21"),
-        ("dropout", 0.2, "behind each convolution; the original's had no effect"),
-        ("components", 6, "of the PCA, where TRAIN.h5 holds landmarks"),
-        ("feature_weight", 1e-3, "of the features' squared difference, clean and noisy"),
-        ("snr_low", 6.0, "dB, the loudest noise"),
-        ("snr_high", 30.0, "dB, the softest noise"),
-        ("scheduled_sampling", 0.0, "share of frames, in the end, that see the network's own frame before"),
-        ("patience", 20, "validations without gain before it stops, 0 for all steps"),
-    ):
-        add_number(flags, name, default, help)
+    number = partial(add_number, flags)
+    number("filters", 64, "of the first convolution, doubled by each of the others; the paper's: 64", least=1)
+    number("width", 21, "of the convolutions' kernels; the paper's: 21", least=1)
+    number("dropout", 0.2, "behind each convolution; the original's had no effect", least=0, below=1)
+    number("components", 6, "of the PCA, where TRAIN.h5 holds landmarks", least=1)
+    number("feature_weight", 1e-3, "of the features' squared difference, clean and noisy", least=0)
+    number("snr_low", 6.0, "dB, the loudest noise")
+    number("snr_high", 30.0, "dB, the softest noise")
+    sampling = "share of frames, in the end, that see the network's own frame before"
+    number("scheduled_sampling", 0.0, sampling, least=0)
+    number("patience", 20, "validations without gain before it stops, 0 for all steps", least=0)
     add_flag(
         flags, "level", choices=("rms", "peak"), default="rms",
         help="what of a recording is brought to 1: its root mean square (default), or its peak, as the original's",
@@ -174,69 +169,28 @@ def hear(network: nn.Module, batch: dict[str, Tensor], args: Namespace, step: in
 
 
 def train(args: Namespace, device: torch.device) -> None:
-    """The loop: batch, loss, backward, step; now and then a log line, a validation, a checkpoint."""
-    check_training(args)
+    """The loop: batch, loss, update; now and then a validation, a checkpoint."""
     file, ratios = SpeechFile(args.in_file, args.components), (args.snr_low, args.snr_high)
     mixing = read_mixing(args.in_noise, *ratios, args.legacy_snr) if args.in_noise else None
     if not file.splits["val"]:
         note(f"{args.in_file}: no clips to validate on; the last weights are kept, -patience does nothing")
     model = build(args, file).to(device)
     warm_start(model, args.model)
-    optimiser = torch.optim.Adam(model.parameters(), lr=args.lr, betas=(args.beta1, args.beta2), fused=True)
-    average = MovingAverage(model, args.ema) if args.ema else None
-    patience = EarlyStopping(args.patience)
-    state = TrainingState(
-        args.out_fold / "nrnet_state.pt",
-        dict(model=model, optimiser=optimiser, patience=patience),
-        run_settings(model, args, world_size()) | heard_noises(args, mixing),
-        average,
-    )
-    first = state.load(device)
+    ids = {split: file.splits[split] for split in ("train", "val")}
+    run = Run(args, device, dict(model=model), file.path, ids, **heard_noises(args, mixing))
     level, start = model.config["level"], model.initial.cpu().numpy()
     samples = WaveformSamples(file, level, args.frames, args.seed, args.speaker_power, start, mixing)
-    network = parallel(torch.compile(model) if args.compile else model, device)
+    network = run.parallel(model)
     scale = torch.from_numpy(file.deviations()).to(device).clamp(min=1e-6) if args.whiten else 1.0
-    log = Log(args.out_fold / "logs" if is_main() else None)
-    if is_main():
-        write_json(args.out_fold / "params.json", {name: str(value) for name, value in vars(args).items()})
-    loader = step_loader(samples, first, args.steps, args.batch_size, args.num_thread)
-    model.train()
-    done = first
-    with Stop(device) as stop, Progress(args, first) as bar:
-        for step, batch in enumerate(loader, start=first):
-            if patience.exhausted:
-                break
-            batch = {name: tensor.to(device) for name, tensor in batch.items()}
-            seed_step(args.seed, step)
-            with autocast(args.precision, device):
-                made, features = hear(network, batch, args, step)
-            loss, parts = noise_resilient_loss(
-                made.float(), features.float(), batch["target"], args.feature_weight, scale
-            )
-            update(optimiser, loss, step, args)
-            if average:
-                average.update(model, step)
-            done, last = step + 1, step + 1 == args.steps or stop.requested()
-            bar.step(parts, batch["target"].shape[:2].numel() * world_size(), log, done)
-            if not (last or done % args.save_every == 0):
-                continue
-            if is_main():
-                judge(model, average, args, file, mixing, patience, bar, log, done)
-                state.save(done)
-            if last or any_process(patience.exhausted, device):
-                break
-    log.close()
-    stop.end(done)
-
-
-def judge(model, average, args: Namespace, file, mixing, patience, bar, log, done: int) -> None:
-    """Validates, and writes the weights where they are the best so far; all weights where nothing validates"""
-    current = averaged(model, average)
-    errors = validate(current, file, mixing, next(model.parameters()).device)
-    if errors:
-        log.scalars("validation", bar.note(errors), done)
-    if not errors or patience.improved(sum(errors.values())):
-        export(model, average, args, done, **heard_noises(args, mixing))
+    for batch in run.steps(samples):
+        with run.autocast():
+            made, features = hear(network, batch, args, run.done)
+        made, features = made.float(), features.float()
+        loss, parts = noise_resilient_loss(made, features, batch["target"], args.feature_weight, scale)
+        run.update("model", loss)
+        if run.step_done(parts, batch["target"].shape[:2].numel()):
+            exported = run.averaged()
+            run.save(exported, validate(exported, file, mixing, device))
 
 
 if __name__ == "__main__":

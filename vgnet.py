@@ -5,8 +5,8 @@
     torchrun --nproc_per_node 8 vgnet.py ...                   # more, also over machines
     python vgnet.py -warp flow -width 32 -blocks 4 ...         # the recipe of the shipped weights, see the README
 
-To resume, run the same command again. Writes MODEL_DIR/NAME.safetensors, for vgnet_test.py and demo.py, and
-MODEL_DIR/NAME_state.pt, with the discriminators.
+To resume, run the same command again. Writes MODEL_DIR/NAME.safetensors, the weights of the best validation, for
+vgnet_test.py and demo.py, NAME_last.safetensors, and NAME_state.pt, with the discriminators.
 """
 
 from __future__ import annotations
@@ -25,28 +25,21 @@ from data.store import ClipStore
 from data.vgnet import PortraitSamples
 from models import Discriminator, MouthDiscriminator, VGNet, VGOutput, load_model
 from models.vgnet import ATTENTIONS, WARPS
-from training.export import MovingAverage, export, take_weights
-from training.flags import add_training_flags, check_training
-from training.log import Log, Progress, mean_values
-from training.loop import seed_step, update
-from training.losses.vgnet import Batch, generator_loss, learn_to_judge, mouth_map
+from training.export import take_weights
+from training.flags import add_training_flags
+from training.log import mean_values
+from training.loop import Run
+from training.losses.vgnet import Batch, frozen, generator_loss, judge_loss, mouth_map
 from training.pictures import landmark_pictures, save_rows, to_pictures
-from training.precision import autocast
-from training.state import TrainingState, run_settings
-from training.stop import Stop
 from utils.cli import add_flag, add_number, add_switch, parser
-from utils.distributed import is_main, launch, parallel, world_size
+from utils.distributed import is_main, launch
 from utils.errors import UserError, run
 from utils.face.landmarks import TEMPLATE, normalise
 
 
 def parse_args(argv: list[str] | None = None) -> Namespace:
     flags = parser(__doc__)
-    add_training_flags(flags, steps=100000, batch_size=10, frames=16, lr=2e-4)
-    add_flag(flags, "model_dir", type=Path, default=Path("model/vgnet"), help="folder to save weights")
-    add_flag(flags, "model_name", default="vgnet", help="name of the weights' file (default vgnet)")
-    pictures = Path("sample/vgnet")
-    add_flag(flags, "sample_dir", type=Path, default=pictures, help="folder of pictures made in training")
+    add_training_flags(flags, "vgnet", steps=100000, batch_size=10, frames=16, lr=2e-4)
     add_network_flags(flags)
     add_loss_flags(flags)
     return flags.parse_args(argv)
@@ -54,28 +47,23 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
 
 def add_network_flags(flags: ArgumentParser) -> None:
     """What the networks look like"""
-    width = "channels of the first layer (default 64, the paper's)"
-    add_flag(flags, "width", type=int, default=64, help=width)
-    add_flag(flags, "blocks", type=int, default=9, help="residual blocks (default 9, the paper's)")
-    dropout = "in the residual blocks (default 0.5, the paper's)"
-    add_flag(flags, "dropout", type=float, default=0.5, help=dropout)
+    number = partial(add_number, flags)
+    number("width", 64, "channels of the first layer, the paper's", least=2)
+    number("blocks", 9, "residual blocks, the paper's", least=0)
+    number("dropout", 0.5, "in the residual blocks, the paper's", least=0, below=1)
     memory = "of the ConvGRU (default time)"
     add_flag(flags, "recurrence", choices=("time", "none"), default="time", help=memory)
     warp = "landmark: move the pixels first; flow: and learn how skin moves between the landmarks"
     add_flag(flags, "warp", choices=WARPS, default="none", help=warp)
     attention = "none: frames are regressed directly, by the motion map alone (default map)"
     add_flag(flags, "attention", choices=ATTENTIONS, default="map", help=attention)
-    add_flag(
-        flags,
-        "discriminator_width",
-        type=int,
-        help="the discriminators' first layers' channels (default: -width)",
-    )
+    judges = "channels of the discriminators' first layers (default: -width)"
+    number("discriminator_width", None, judges, least=1, kind=int)
 
 
 def add_loss_flags(flags: ArgumentParser) -> None:
     """What counts for how much in training"""
-    number = partial(add_number, flags)
+    number = partial(add_number, flags, least=0)
     number("pixel_weight", 10.0, "dynamic pixel-wise loss; the paper's: 10")
     dynamic = "weigh pixels by the attention (default), or false for plain L1, the paper's ND"
     add_switch(flags, "dynamic_pixel_loss", True, dynamic)
@@ -137,10 +125,6 @@ def build(args: Namespace, size: int, device: torch.device) -> tuple[VGNet, dict
     return generator, judges
 
 
-def adam(network: nn.Module, args: Namespace) -> torch.optim.Adam:
-    return torch.optim.Adam(network.parameters(), lr=args.lr, betas=(args.beta1, args.beta2), fused=True)
-
-
 def warm_start(model: VGNet, path: Path | None) -> None:
     """Weights of the file; a network with a learned flow may start from one with the landmark warp alone."""
     if path is None:
@@ -152,70 +136,49 @@ def warm_start(model: VGNet, path: Path | None) -> None:
         take_weights(model, base, path)
 
 
-def train(args: Namespace, device: torch.device) -> None:
-    """The loop: batch, discriminator step, generator step; now and then a log line, a picture, a checkpoint."""
-    check_training(args)
-    store = ClipStore(args.dataset_dir)
+def open_store(path: Path) -> ClipStore:
+    """Raises UserError for crops of a size that VG-net cannot halve four times."""
+    store = ClipStore(path)
     if store.size % 16:
-        raise UserError(
-            f"{args.dataset_dir}: VG-net needs crops of a multiple of 16 pixels, not {store.size}"
-        )
+        raise UserError(f"{path}: VG-net needs crops of a multiple of 16 pixels, not {store.size}")
+    return store
+
+
+def train(args: Namespace, device: torch.device) -> None:
+    """The loop: batch, discriminators' update, generator's update; now and then a validation and a checkpoint."""
+    store = open_store(args.dataset_dir)
     train_ids = clip_ids(store, args.dataset, "train", args.splits)
     val_ids = clip_ids(store, args.dataset, "val", args.splits, optional=True)
     samples = PortraitSamples(store, train_ids, args.frames, args.seed, args.augment, args.speaker_power)
     model, judges = build(args, store.size, device)
     warm_start(model, args.load_model)
-    optimiser, optimisers = adam(model, args), {name: adam(judge, args) for name, judge in judges.items()}
-    average = MovingAverage(model, args.ema) if args.ema else None
-    state = TrainingState(
-        args.model_dir / f"{args.model_name}_state.pt",
-        dict(model=model, optimiser=optimiser)
-        | judges
-        | {f"optimiser_{name}": one for name, one in optimisers.items()},
-        run_settings(model, args, world_size()) | {name: judge.config for name, judge in judges.items()},
-        average,
-    )
-    first = state.load(device)
-    generate = parallel(torch.compile(model) if args.compile else model, device)
-    judging = {name: parallel(judge, device) for name, judge in judges.items()}
-    validation = []
-    if val_ids and is_main():
-        chosen = PortraitSamples(store, val_ids, args.frames, seed=1, augment=False)
-        validation = list(step_loader(chosen, 0, 8, 4, 0))
-    log = Log(args.model_dir / "logs" if is_main() else None)
-    loader = step_loader(samples, first, args.steps, args.batch_size, args.num_thread)
-    done = first
-    with Stop(device) as stop, Progress(args, first) as bar:
-        for step, batch in enumerate(loader, start=first):
-            batch = {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
-            seed_step(args.seed, step)
-            judged = step >= args.adversarial_start
-            model.train()
-            with autocast(args.precision, device):
-                fake = generate(batch["example_image"], batch["landmarks"], batch["example_landmarks"])
-            parts = learn_to_judge(judging, optimisers, fake, batch, step, args) if judged else {}
-            for judge in judges.values():
-                judge.requires_grad_(False)
-            with autocast(args.precision, device):
-                loss, generated = generator_loss(fake, batch, judges if judged else {}, args)
-            update(optimiser, loss, step, args)
-            for judge in judges.values():
-                judge.requires_grad_(True)
-            if average:
-                average.update(model, step)
-            done, last = step + 1, step + 1 == args.steps or stop.requested()
-            parts |= {name: part.detach() for name, part in generated.items()}
-            bar.step(parts, batch["frames"].shape[:2].numel() * world_size(), log, done)
-            if is_main() and (last or done % args.save_every == 0):
-                state.save(done)
-                exported = export(model, average, args, done)
-                if validation:
-                    log.scalars("validation", bar.note(validate(exported, validation, device)), done)
-                save_sample(args.sample_dir / f"{args.model_name}_{done:07d}.png", fake, batch)
-            if last:
-                break
-    log.close()
-    stop.end(done)
+    run = Run(args, device, dict(model=model) | judges, store.path, dict(train=train_ids, val=val_ids))
+    generate, judging = run.parallel(model), {name: run.parallel(judge) for name, judge in judges.items()}
+    validation = validation_batches(store, val_ids, args.frames) if is_main() else []
+    for batch in run.steps(samples):
+        judged = run.done >= args.adversarial_start
+        with run.autocast():
+            fake = generate(batch["example_image"], batch["landmarks"], batch["example_landmarks"])
+        parts = {}
+        for name, judge in judging.items() if judged else ():
+            with run.autocast():
+                loss, said = judge_loss(name, judge, fake, batch, args)
+            run.update(name, loss)
+            parts |= said
+        with run.autocast(), frozen(judges.values()):
+            loss, generated = generator_loss(fake, batch, judges if judged else {}, args)
+        run.update("model", loss)
+        if run.step_done(parts | generated, fake.frames.shape[:2].numel()):
+            exported = run.averaged()
+            run.save(exported, validate(exported, validation, device), by="mouth_frame")
+            save_sample(run.picture(), fake, batch)
+
+
+def validation_batches(store: ClipStore, ids: list[str], frames: int) -> list[Batch]:
+    """The same 8 batches of 4 samples each time; none where there are no clips"""
+    if not ids:
+        return []
+    return list(step_loader(PortraitSamples(store, ids, frames, seed=1, augment=False), 0, 8, 4, 0))
 
 
 if __name__ == "__main__":

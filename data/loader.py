@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -63,3 +64,9 @@ def step_loader(dataset: Dataset, first: int, last: int, batch_size: int, worker
     # A generator of its own: the loader must not draw from the numbers that dropout uses.
     options = dict(num_workers=workers, generator=torch.Generator(), pin_memory=torch.cuda.is_available())
     return DataLoader(dataset, batch_sampler=sampler, **options)
+
+
+def default_workers() -> int:
+    """How many processes should prepare batches: one less than this process's share of the machine's cores"""
+    share = (os.cpu_count() or 2) // int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    return max(1, min(8, share - 1))

@@ -13,6 +13,7 @@ The twentieths are drawn by a hash of the id, so that they are the same everywhe
 from __future__ import annotations
 
 from collections.abc import Iterable
+from hashlib import sha256
 from pathlib import Path
 from zlib import crc32
 
@@ -109,3 +110,8 @@ def check_lists(lists: dict[str, list[str]], folder: Path) -> dict[str, list[str
     if both:
         raise UserError(f"{folder}: unseen.txt has speaker {both[0]}, who is in train.txt or val.txt too")
     return lists
+
+
+def ids_hash(ids: Iterable[str]) -> str:
+    """16 hexadecimal digits that say which clips these are, in whatever order"""
+    return sha256("\n".join(sorted(ids)).encode()).hexdigest()[:16]

@@ -90,3 +90,13 @@ def _read(path: Path) -> tuple[dict, dict]:
         raise UserError(
             f"{path}: not a whole safetensors file ({reason(error)}); import .pth files with convert.py"
         ) from error
+
+
+def describe(path: Path) -> str:
+    """What a file says of its network: kind, configuration, how it was made. Raises UserError as `load_model` does."""
+    network = load_model(path)
+    size = sum(parameter.numel() for parameter in network.parameters())
+    facts = dict(
+        network=type(network).__name__, parameters=size, config=network.config, metadata=network.metadata
+    )
+    return json.dumps(facts, indent=2, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""Weights into training and out of it: starting points, moving average, the file for testing and the demo."""
+"""Weights into training and out of it: starting points, moving average, the files for testing and the demo."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from models.checkpoint import load_model, save_model
+from models import load_model, save_model
 from utils.errors import UserError
+from utils.versions import versions
+
+PACKAGES = ("torch", "torchvision", "numpy", "h5py")
 
 
 def start_from(model: nn.Module, path: Path | None) -> None:
@@ -28,7 +31,7 @@ def take_weights(model: nn.Module, loaded: nn.Module, path: Path) -> None:
 
 
 class MovingAverage:
-    """An exponential moving average of a network's weights and a copy of its buffers."""
+    """An exponential moving average of a network's weights and a copy of what else it remembers."""
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay = decay
@@ -38,23 +41,12 @@ class MovingAverage:
     def update(self, model: nn.Module, step: int) -> None:
         """Early on the average forgets faster, so that it is not held back by the first random weights."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        for name, tensor in model.state_dict().items():
-            if tensor.is_floating_point():
-                self.weights[name].lerp_(tensor, 1 - decay)
-            else:
-                self.weights[name].copy_(tensor)
-
-
-def export(
-    model: nn.Module, average: MovingAverage | None, args: Namespace, step: int, **notes: object
-) -> nn.Module:
-    """Writes the weights, or their moving average, for testing and the demo; -> that network, in eval mode.
-
-    notes: what else the weights should say of their training
-    """
-    exported = averaged(model, average)
-    save_model(args.model_dir / f"{args.model_name}.safetensors", exported, export_notes(args, step) | notes)
-    return exported
+        pairs = [(self.weights[name], tensor.detach()) for name, tensor in model.state_dict().items()]
+        real = [pair for pair in pairs if pair[0].is_floating_point()]
+        torch._foreach_lerp_(*(list(side) for side in zip(*real, strict=True)), 1 - decay)
+        for own, tensor in pairs:
+            if not own.is_floating_point():
+                own.copy_(tensor)
 
 
 def averaged(model: nn.Module, average: MovingAverage | None) -> nn.Module:
@@ -65,7 +57,18 @@ def averaged(model: nn.Module, average: MovingAverage | None) -> nn.Module:
     return copied.eval()
 
 
-def export_notes(args: Namespace, step: int) -> dict:
-    """What weights say of the run that made them"""
-    names = ("dataset", "frames", "batch_size", "seed")
-    return dict(steps=step) | {name: getattr(args, name) for name in names if name in args}
+def export(path: Path, model: nn.Module, args: Namespace, step: int, facts: dict) -> None:
+    """Writes weights that say how they were made: the step, every flag, package versions, and `facts` of the data."""
+    notes = dict(steps=step, flags=plain_flags(args), versions=versions(PACKAGES))
+    save_model(path, model, notes | facts)
+
+
+def plain_flags(args: Namespace) -> dict:
+    """The flags by their names, as JSON has them; paths as text"""
+
+    def plain(value: object) -> object:
+        if isinstance(value, (list, tuple)):
+            return [plain(one) for one in value]
+        return value if isinstance(value, (bool, int, float, str, type(None))) else str(value)
+
+    return {name: plain(value) for name, value in vars(args).items()}

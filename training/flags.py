@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import os
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser
 from functools import partial
 from pathlib import Path
 
+from data.loader import default_workers
+from training.precision import PRECISIONS
+from utils import cli
 from utils.cli import add_device_flags, add_flag, add_number, add_switch
-from utils.distributed import is_main
-from utils.errors import UserError
-from utils.files import writable_folder
 
 
-def add_training_flags(parser: ArgumentParser, steps: int, batch_size: int, frames: int, lr: float) -> None:
-    """Flags that atnet.py and vgnet.py share; the numbers are the script's defaults."""
+def add_training_flags(
+    parser: ArgumentParser, name: str, steps: int, batch_size: int, frames: int, lr: float
+) -> None:
+    """Flags that atnet.py and vgnet.py share. name: of the network; the numbers are the script's defaults."""
     add_device_flags(parser)
     add_flag(
         parser, "dataset", choices=("grid", "lrw"), default="grid", help="whose splits to use (default grid)"
@@ -24,6 +25,12 @@ def add_training_flags(parser: ArgumentParser, steps: int, batch_size: int, fram
     )
     add_flag(parser, "splits", type=Path, help="folder with train.txt and val.txt, one clip id a line")
     add_flag(parser, "load_model", type=Path, help="weights to start from, instead of random ones")
+    weights, pictures = Path("model") / name, Path("sample") / name
+    add_flag(parser, "model_dir", type=Path, default=weights, help=f"folder of weights (default {weights})")
+    add_flag(parser, "model_name", default=name, help=f"name of the weights' files (default {name})")
+    add_flag(
+        parser, "sample_dir", type=Path, default=pictures, help=f"folder of pictures (default {pictures})"
+    )
     add_loop_flags(parser, steps, batch_size, frames, lr, paper="frames 16, rate 2e-4")
     add_switch(parser, "augment", True, "change voices, faces and light (default true)")
 
@@ -33,46 +40,29 @@ def add_loop_flags(
 ) -> None:
     """Flags of every training loop; paper: what the paper set, for the help"""
     number = partial(add_number, parser)
-    number("steps", steps, "training steps in all")
-    number("batch_size", batch_size, "clips a step and process")
-    number("frames", frames, f"frames a clip; the paper: {paper}")
-    number("lr", lr, f"Adam's learning rate; the paper: {paper}")
-    number("beta1", 0.5, "Adam's first beta, the paper's")
-    number("beta2", 0.999, "Adam's second beta, the paper's")
-    number("cooldown", 0, "last steps, over which the rate falls to zero")
-    number("clip", 5.0, "largest gradient norm, 0 for any")
-    number("ema", 0.0, "decay of the weights' moving average, 0 for none")
-    number("seed", 0, "of weights, data order and augmentation")
-    number("speaker_power", 0.5, "1: clips are drawn alike; 0: speakers are")
-    number("num_thread", max(1, min(4, (os.cpu_count() or 2) - 1)), "processes that prepare batches")
-    number("save_every", 500, "steps between checkpoints, validations and pictures")
-    add_flag(
-        parser,
-        "precision",
-        choices=("auto", "bf16", "fp32"),
-        default="auto",
-        help="auto: bf16 where it is fast",
+    number("steps", steps, "training steps in all", least=1)
+    number("batch_size", batch_size, "clips a batch and process", least=1)
+    number("accumulate", 1, "batches a step, whose gradients are averaged", least=1)
+    number("frames", frames, f"frames a clip; the paper: {paper}", least=2)
+    number("lr", lr, f"Adam's learning rate; the paper: {paper}", least=0)
+    number("beta1", 0.5, "Adam's first beta, the paper's", least=0, below=1)
+    number("beta2", 0.999, "Adam's second beta, the paper's", least=0, below=1)
+    number("cooldown", 0, "last steps, over which the rate falls to zero", least=0)
+    number("clip", 5.0, "largest gradient norm, 0 for any", least=0)
+    number("ema", 0.0, "decay of the weights' moving average, 0 for none", least=0, below=1)
+    number("seed", 0, "of weights, data order and augmentation", least=0)
+    number("speaker_power", 0.5, "1: clips are drawn alike; 0: speakers (words, in LRW) are", least=0)
+    number("num_thread", default_workers(), "processes that prepare batches", least=0)
+    every = "steps between validations and pictures (default 500)"
+    convert = cli.number("validate_every", int, 1, None)
+    add_flag(parser, "validate_every", "-save_every", "--save_every", type=convert, default=500, help=every)
+    number(
+        "save_minutes",
+        10.0,
+        "between states on disk, beside those of the best validation and the end",
+        least=0,
     )
+    precisions = ("auto", *PRECISIONS)
+    kinds = "auto: bf16 where it is fast, fp16 on other GPUs, else fp32"
+    add_flag(parser, "precision", choices=precisions, default="auto", help=kinds)
     add_switch(parser, "compile", False, "torch.compile the networks (default false)")
-
-
-def check_training(args: Namespace) -> None:
-    """Raises UserError for a number that makes no sense, or a folder that cannot be written."""
-    least = dict(
-        steps=1, batch_size=1, frames=2, save_every=1, num_thread=0, seed=0, lr=0, cooldown=0, clip=0
-    )
-    least |= dict(filters=1, components=1, feature_weight=0, scheduled_sampling=0, patience=0)
-    least |= dict(width=2, blocks=0, hidden=1, layers=1, dropout=0, ema=0, beta1=0, beta2=0)
-    least |= dict(discriminator_width=1, adversarial_start=0, beta=0, speaker_power=0)
-    least |= {name: 0 for name in vars(args) if name.endswith("_weight")}
-    below_one = ("dropout", "ema", "beta1", "beta2")
-    for name, smallest in least.items():
-        value = getattr(args, name, None)
-        if value is None:  # a flag of the other script, or one with a default of its own
-            continue
-        if not value >= smallest or (name in below_one and value >= 1):
-            limit = f"from {smallest} to below 1" if name in below_one else f"of at least {smallest}"
-            raise UserError(f"-{name} {value}: give a number {limit}")
-    if is_main():
-        writable_folder(args.model_dir)
-        writable_folder(args.sample_dir)

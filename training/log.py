@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -46,39 +45,42 @@ def mean_values(values: Iterable[dict[str, Tensor | float]]) -> dict[str, float]
 class Progress:
     """A bar of training steps with a smoothed mean of each loss and the frames per second; main process only."""
 
-    def __init__(self, args: Namespace, first: int) -> None:
-        self.bar = tqdm(
-            total=args.steps, initial=first, unit="step", dynamic_ncols=True, disable=not is_main()
-        )
-        self.frames, self.values, self.notes = 0, {}, {}
+    def __init__(self, steps: int, first: int, log: Log) -> None:
+        self.bar = tqdm(total=steps, initial=first, unit="step", dynamic_ncols=True, disable=not is_main())
+        self.log, self.frames, self.skipped, self.values, self.notes = log, 0, 0, {}, {}
 
     def __enter__(self) -> Progress:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.bar.close()
+        self.log.close()
 
-    def step(self, losses: dict[str, Tensor], frames: int, log: Log, step: int) -> None:
-        """Counts one step over `frames` frames; every tenth is shown and logged."""
+    def count(self, frames: int) -> None:
+        """Notes that so many frames went through"""
         self.frames += frames
+
+    def step(self, losses: dict[str, Tensor], step: int, skipped: bool) -> None:
+        """Counts one step; every tenth is shown and logged. skipped: it was not finite and changed nothing"""
+        self.skipped += skipped
         self.bar.update()
-        if self.bar.disable or step % 10:
+        if self.bar.disable or step % 10 or skipped:
             return
         numbers = {name: value.item() for name, value in losses.items()}
         for name, value in numbers.items():
             self.values[name] = 0.9 * self.values.get(name, value) + 0.1 * value
-        log.scalars("train", numbers, step)
+        self.log.scalars("train", numbers, step)
         self._show()
 
-    def note(self, values: dict[str, float]) -> dict[str, float]:
-        """Shows validation figures until the next ones come; -> the same figures"""
+    def note(self, values: dict[str, float]) -> None:
+        """Shows and logs validation figures, until the next ones come"""
         self.notes = {f"val_{name}": value for name, value in values.items()}
-        self.bar.write(
-            f"step {self.bar.n}: " + ", ".join(f"{name} {value:.5g}" for name, value in self.notes.items())
-        )
-        return values
+        line = ", ".join(f"{name} {value:.5g}" for name, value in self.notes.items())
+        self.bar.write(f"step {self.bar.n}: {line}")
+        self.log.scalars("validation", values, self.bar.n)
 
     def _show(self) -> None:
         speed = self.frames / max(self.bar.format_dict["elapsed"], 1e-9)
         shown = {name: f"{value:.4g}" for name, value in (self.values | self.notes).items()}
+        shown |= {"skipped": self.skipped} if self.skipped else {}
         self.bar.set_postfix(shown | {"frames/s": f"{speed:.0f}"}, refresh=False)

@@ -1,30 +1,254 @@
-"""What both training loops need: precision, schedule, moving average, state on disk, a clean stop."""
+"""The scaffold of every training loop; losses and updates stay in the scripts.
+
+run = Run(args, device, dict(model=model), store.path, dict(train=train_ids, val=val_ids))
+network = run.parallel(model)
+for batch in run.steps(samples):
+    with run.autocast():
+        predicted = network(batch["audio"])
+    run.update("model", loss(predicted, batch["target"]))
+    if run.step_done(dict(loss=loss), frames):
+        exported = run.averaged()
+        run.save(exported, validate(exported), by="mse")
+"""
 
 from __future__ import annotations
 
+import time
 from argparse import Namespace
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NoReturn
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 
-from utils.distributed import rank
+from data.loader import step_loader
+from data.splits import ids_hash
+from training import precision
+from training.export import MovingAverage, averaged, export, plain_flags
+from training.log import Log, Progress
+from training.state import TrainingState, Validation
+from training.stop import Stop
+from utils.distributed import highest, is_main, parallel, rank, world_size
+from utils.errors import UserError
+from utils.files import writable_folder
+
+BAD_STEPS = 25  # in a row, after which a run has diverged
+SETTINGS = ("dataset", "seed", "batch_size", "accumulate", "frames", "augment")
+
+
+class Run:
+    """A training run: where it begins, its steps, what it says meanwhile, and what it leaves.
+
+    networks: what is trained, by name; "model" is the one that is exported, the others serve it. Each gets an Adam.
+    data: what the clips come from; ids: those of each split; facts: what else weights say of their training. All of
+    that must be the same when a run resumes, but for the file's place. Raises UserError where the folders cannot be
+    written, or hold another run's state.
+    """
+
+    def __init__(
+        self,
+        args: Namespace,
+        device: torch.device,
+        networks: dict[str, nn.Module],
+        data: Path,
+        ids: dict[str, Sequence[str]],
+        **facts: object,
+    ) -> None:
+        self.args, self.device, self.networks = args, device, networks
+        clips = {f"{split}_clips": f"{len(names)}, {ids_hash(names)}" for split, names in ids.items()}
+        self.facts = dict(data=data.name) | clips | facts
+        self.model = networks["model"]
+        self.optimisers = {name: adam(network, args) for name, network in networks.items()}
+        self.average = MovingAverage(self.model, args.ema) if args.ema else None
+        self.scaler = precision.grad_scaler(args.precision, device)
+        self.validation = Validation(getattr(args, "patience", 0))
+        if device.type == "cuda":
+            torch.set_float32_matmul_precision("high")
+        if is_main():
+            writable_folder(args.model_dir)
+            writable_folder(args.sample_dir)
+        self.state = self._state(clips | facts)
+        self.done = self.sound = self.state.load(device)  # steps; those up to the last finite one
+        self.saved = [self.done]  # the steps of all states of this run
+        self.buffers = Buffers(networks.values())
+        self.bad_steps, self.last, self.part = 0, False, 0
+
+    def _state(self, facts: dict) -> TrainingState:
+        named = {name: getattr(self.args, name) for name in SETTINGS if name in self.args}
+        configs = {name: network.config for name, network in self.networks.items() if name != "model"}
+        settings = dict(config=self.model.config, processes=world_size(), ema=bool(self.args.ema))
+        optimisers = {
+            "optimiser" if name == "model" else f"optimiser_{name}": one
+            for name, one in self.optimisers.items()
+        }
+        parts = self.networks | optimisers | dict(scaler=self.scaler, validation=self.validation)
+        path = self.args.model_dir / f"{self.args.model_name}_state.pt"
+        return TrainingState(
+            path, parts, settings | named | configs | facts, plain_flags(self.args), self.average
+        )
+
+    def parallel(self, network: nn.Module) -> nn.Module:
+        """The network as the loop calls it: compiled with -compile, its gradients averaged over the processes"""
+        return parallel(torch.compile(network) if self.args.compile else network, self.device)
+
+    def autocast(self) -> torch.autocast:
+        """A context that computes in the type of -precision"""
+        return precision.autocast(self.args.precision, self.device)
+
+    def steps(self, samples: Dataset) -> Iterator[dict[str, Tensor]]:
+        """The batches, on the device, of all steps that are to be done; -accumulate of them make a step.
+
+        Raises KeyboardInterrupt at the end where a signal asked for it, after the run is saved.
+        """
+        args = self.args
+        first, last = (step * args.accumulate for step in (self.done, args.steps))
+        if self.validation.exhausted:
+            return
+        loader = step_loader(samples, first, last, args.batch_size, args.num_thread)
+        log = Log(args.model_dir / "logs" if is_main() else None)
+        self.model.train()
+        self.clock = time.monotonic()
+        with Stop() as self.stop, Progress(args.steps, self.done, log) as self.bar:
+            for number, batch in enumerate(loader, start=first):
+                seed_step(args.seed, number)
+                self.part, self.bad = number % args.accumulate, torch.zeros((), device=self.device)
+                yield {name: tensor.to(self.device, non_blocking=True) for name, tensor in batch.items()}
+                if self.last or self._patience_ends():
+                    break
+        self.stop.end(self.done)
+
+    def update(self, name: str, loss: Tensor) -> None:
+        """One step of a network down the gradient of `loss`, at the schedule's rate, with the norm clipped
+
+        With -accumulate the gradients of several batches are averaged first. Gradients that are not finite are skipped.
+        """
+        args, optimiser = self.args, self.optimisers[name]
+        if self.part == 0:
+            optimiser.zero_grad(set_to_none=True)
+        self.scaler.scale(loss / args.accumulate).backward()
+        if self.part + 1 < args.accumulate:
+            return
+        self.scaler.unscale_(optimiser)
+        group = optimiser.param_groups[0]
+        norm = nn.utils.clip_grad_norm_(group["params"], args.clip or float("inf"))
+        self.bad = torch.maximum(self.bad, (~norm.isfinite()).float())
+        group["lr"] = learning_rate(self.done, args)
+        self.scaler.step(optimiser)
+
+    def step_done(self, losses: dict[str, Tensor], frames: int) -> bool:
+        """After the updates of a batch of so many frames: counts it; -> whether to validate and save now
+
+        True in the main process alone. Raises UserError where the losses have long been no numbers.
+        """
+        self.bar.count(frames * world_size())
+        if self.part + 1 < self.args.accumulate:
+            return False
+        fixed_scale = precision.compute_type(self.args.precision, self.device) != torch.float16
+        self.scaler.update(1.0 if fixed_scale else None)
+        bad, asked = highest([self.bad, self.stop.asked], self.device)  # the one wait for a GPU in a step
+        self._heed(bool(bad))
+        self.done += 1
+        self.last = bool(asked) or self.done == self.args.steps
+        self.bar.step(losses, self.done, skipped=bool(bad))
+        if not is_main():
+            return False
+        due = self.last or self.done % self.args.validate_every == 0
+        if not due and not bad and time.monotonic() - self.clock > 60 * self.args.save_minutes:
+            self._save_state()
+        return due
+
+    def _heed(self, bad: bool) -> None:
+        """Takes back what a step that was no number left in running statistics, and gives up after many of them"""
+        if not bad:
+            self.bad_steps, self.sound = 0, self.done + 1
+            self.buffers.keep()
+            if self.average:
+                self.average.update(self.model, self.done)
+            return
+        self.bad_steps += 1
+        self.buffers.restore()
+        if self.bad_steps >= BAD_STEPS or self.done + 1 == self.args.steps:
+            self._give_up(f"the gradients of {self.bad_steps} steps in a row are not finite")
+
+    def _give_up(self, what: str) -> NoReturn:
+        # What the last finite gradient made of the weights is what no gradient of was finite any more.
+        if self.saved[-1] == self.sound and len(self.saved) > 1 and is_main():
+            self.state.take_back()
+            self.saved.pop()
+        kept = f"the state of step {self.saved[-1]} is kept" if self.saved[-1] else "no state is kept"
+        raise UserError(
+            f"{self.state.path}: diverged by step {self.done + 1}: {what}; {kept}; lower -lr or -clip"
+        )
+
+    def _patience_ends(self) -> bool:
+        """After a validation: whether it was the last that -patience grants, in all processes"""
+        validated = self.part + 1 == self.args.accumulate and self.done % self.args.validate_every == 0
+        if not (validated and self.validation.patience):
+            return False
+        return bool(highest([self.validation.exhausted], self.device)[0])
+
+    def averaged(self) -> nn.Module:
+        """A copy of the model in eval mode, with the moving average of its weights where there is one"""
+        return averaged(self.model, self.average)
+
+    def save(self, exported: nn.Module, errors: dict[str, float], by: str = "") -> None:
+        """Notes the validation's errors, and writes weights and state.
+
+        NAME.safetensors gets the weights of the best validation, judged by the error named `by`, or else by the sum of
+        all, NAME_last.safetensors the last ones; where nothing validates, both are the last.
+        """
+        if not all(parameter.isfinite().all() for parameter in exported.parameters()):
+            self._give_up("weights are not finite")
+        if errors:
+            self.bar.note(errors)
+        best = not errors or self.validation.improved(errors[by] if by else sum(errors.values()))
+        ends = self.last or self.validation.exhausted
+        names = [f"{self.args.model_name}_last"] if ends else []
+        for name in [*names, *([self.args.model_name] if best else [])]:
+            path = self.args.model_dir / f"{name}.safetensors"
+            export(path, exported, self.args, self.done, self.facts | dict(validation=errors))
+        if ends or best:
+            self._save_state(best=bool(errors) and best)
+
+    def _save_state(self, best: bool = False) -> None:
+        self.state.save(self.done, best)
+        self.saved.append(self.done)
+        self.clock = time.monotonic()
+
+    def picture(self) -> Path:
+        """Where a picture of this step goes"""
+        return self.args.sample_dir / f"{self.args.model_name}_{self.done:07d}.png"
+
+
+class Buffers:
+    """The running statistics of networks, as they were after the last step that was a number"""
+
+    def __init__(self, networks: Iterable[nn.Module]) -> None:
+        buffers = [buffer for network in networks for buffer in network.buffers()]
+        self.own = [buffer for buffer in buffers if buffer.is_floating_point()]
+        self.kept = [buffer.clone() for buffer in self.own]
+
+    @torch.no_grad()
+    def keep(self) -> None:
+        if self.own:
+            torch._foreach_copy_(self.kept, self.own)
+
+    @torch.no_grad()
+    def restore(self) -> None:
+        if self.own:
+            torch._foreach_copy_(self.own, self.kept)
+
+
+def adam(network: nn.Module, args: Namespace) -> torch.optim.Adam:
+    return torch.optim.Adam(network.parameters(), lr=args.lr, betas=(args.beta1, args.beta2), fused=True)
 
 
 def learning_rate(step: int, args: Namespace) -> float:
     """Constant, then linear to zero over the last `cooldown` steps."""
     left = args.steps - step
     return args.lr * min(1.0, left / args.cooldown) if args.cooldown else args.lr
-
-
-def update(optimiser: torch.optim.Optimizer, loss: Tensor, step: int, args: Namespace) -> None:
-    """One step down the gradient of `loss`, at the schedule's rate, with the norm clipped."""
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()
-    group = optimiser.param_groups[0]
-    if args.clip:
-        nn.utils.clip_grad_norm_(group["params"], args.clip)
-    group["lr"] = learning_rate(step, args)
-    optimiser.step()
 
 
 def seed_step(seed: int, step: int) -> None:

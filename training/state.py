@@ -1,57 +1,102 @@
-"""Everything a run needs to go on, in one file."""
+"""Everything a run needs to go on, in one file; the one before it, and the best by validation, beside it."""
 
 from __future__ import annotations
 
 import inspect
 import json
-from argparse import Namespace
+import os
+import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from training.export import MovingAverage
-from utils.errors import UserError, reason
+from utils.errors import UserError, note, reason
 from utils.files import replacing
 
 STATE_FORMAT = "talking-face training state"
-
-
-def run_settings(model: nn.Module, args: Namespace, processes: int) -> dict:
-    """What must stay the same for a run to go on where it stopped."""
-    names = ("dataset", "seed", "batch_size", "frames", "augment")
-    settings = {name: getattr(args, name) for name in names if name in args}
-    return dict(config=model.config, processes=processes, ema=bool(args.ema)) | settings
+LATER = {"scaler", "validation"}  # parts that states had not from the beginning
+UNSAID = {"model_dir", "sample_dir", "cuda", "device_ids", "num_thread", "save_minutes", "out_fold"}
 
 
 class TrainingState:
-    """Everything a run needs to go on: step, networks, optimisers, moving average; one file, written whole.
+    """What a run consists of, and the files that hold it.
 
-    parts: objects with state_dict() and load_state_dict(). settings: what must be the same when a run resumes.
+    PATH is the last state, NAME_previous.pt the one before, NAME_best.pt that of the best validation. parts: objects
+    with state_dict() and load_state_dict(). settings: what must be the same when a run resumes. flags: what may change,
+    but is said.
     """
 
     def __init__(
         self,
         path: Path,
-        parts: dict[str, nn.Module | torch.optim.Optimizer],
+        parts: dict[str, object],
         settings: dict,
+        flags: dict | None = None,
         average: MovingAverage | None = None,
     ) -> None:
-        self.path, self.parts, self.settings, self.average = path, parts, settings, average
+        self.path, self.parts, self.settings, self.flags = path, parts, settings, flags or {}
+        self.average = average
 
-    def save(self, step: int) -> None:
+    def beside(self, which: str) -> Path:
+        """atnet_state.pt -> atnet_state_previous.pt"""
+        return self.path.with_name(f"{self.path.stem}_{which}.pt")
+
+    def save(self, step: int, best: bool = False) -> None:
+        """Writes the state, whole or not at all; the last one becomes the previous. best: also keep it as the best."""
         state = {name: part.state_dict() for name, part in self.parts.items()}
         if self.average:
             state["average"] = self.average.weights
-        header = dict(format=STATE_FORMAT, settings=json.dumps(self.settings), step=step)
+        header = dict(format=STATE_FORMAT, step=step)
+        header |= dict(settings=json.dumps(self.settings), flags=json.dumps(self.flags))
         with replacing(self.path) as part:
             torch.save(header | {"state": state}, part)
+            if self.path.exists():
+                os.replace(self.path, self.beside("previous"))
+        if best:
+            with replacing(self.beside("best")) as part:
+                _same_file(self.path, part)
+
+    def take_back(self) -> None:
+        """The last state goes, and the one before it is the last again."""
+        if self.beside("previous").exists():
+            os.replace(self.beside("previous"), self.path)
+        else:
+            self.path.unlink(missing_ok=True)
 
     def load(self, device: torch.device) -> int:
-        """The step to go on from, 0 where there is no such file. Raises UserError for a file of another run."""
-        if not self.path.exists():
+        """The step to go on from, 0 where there is no state. Raises UserError for one of another run.
+
+        Where the last state is missing or damaged, the previous one stands in, which is said.
+        """
+        saved = self._read()
+        if saved is None:
             return 0
-        saved = read_state(self.path)  # on the CPU, where Adam keeps its step counts
+        self._check(saved)
+        for name, part in self.parts.items():
+            if name in saved["state"]:
+                part.load_state_dict(saved["state"][name])
+        if self.average:
+            self.average.weights = {name: x.to(device) for name, x in saved["state"]["average"].items()}
+        return saved["step"]
+
+    def _read(self) -> dict | None:
+        previous = self.beside("previous")
+        if self.path.exists():
+            try:
+                return read_state(self.path)  # on the CPU, where Adam keeps its step counts
+            except UserError:
+                if not previous.exists():
+                    raise
+        if not previous.exists():
+            return None
+        saved = read_state(previous)
+        note(f"{self.path}: missing or damaged; going on from {previous.name}, step {saved['step']}")
+        return saved
+
+    def _check(self, saved: dict) -> None:
         before = with_defaults(json.loads(saved["settings"]), self.parts["model"])
         changed = changes(before, self.settings)
         if changed:
@@ -59,15 +104,22 @@ class TrainingState:
             raise UserError(
                 f"{self.path}: belongs to a run with {what}; choose another folder for the results"
             )
-        held = [name for name in saved["state"] if name != "average"]
-        if set(held) != set(self.parts):
-            what = f"{', '.join(held)} -> {', '.join(self.parts)}"
+        held = set(saved["state"]) - {"average"}
+        if held - LATER != set(self.parts) - LATER:
+            what = f"{', '.join(sorted(held))} -> {', '.join(self.parts)}"
             raise UserError(f"{self.path}: belongs to a run of other parts ({what}); choose another folder")
-        for name, part in self.parts.items():
-            part.load_state_dict(saved["state"][name])
-        if self.average:
-            self.average.weights = {name: x.to(device) for name, x in saved["state"]["average"].items()}
-        return saved["step"]
+        said = {name: value for name, value in self.flags.items() if name not in {*UNSAID, *self.settings}}
+        changed = changes(json.loads(saved.get("flags", "{}")), said)
+        if changed:
+            note(f"{self.path}: goes on from step {saved['step']} with other flags: {', '.join(changed)}")
+
+
+def _same_file(path: Path, other: Path) -> None:
+    """`other` becomes `path`, without a second copy where the file system can"""
+    with suppress(OSError):
+        os.link(path, other)
+        return
+    shutil.copyfile(path, other)
 
 
 def with_defaults(settings: dict, model: nn.Module) -> dict:
@@ -102,10 +154,10 @@ def changes(before: dict, now: dict) -> list[str]:
     return said
 
 
-class EarlyStopping:
-    """Remembers the best validation and how many have come since; a part of the training state."""
+class Validation:
+    """The best error so far, and how many validations have come since; a part of the training state."""
 
-    def __init__(self, patience: int) -> None:
+    def __init__(self, patience: int = 0) -> None:
         self.patience, self.best, self.since = patience, float("inf"), 0
 
     def improved(self, error: float) -> bool:
@@ -116,6 +168,7 @@ class EarlyStopping:
 
     @property
     def exhausted(self) -> bool:
+        """Whether `patience` validations have brought nothing; never for a patience of 0"""
         return 0 < self.patience <= self.since
 
     def state_dict(self) -> dict[str, float]:

@@ -7,9 +7,6 @@ import os
 import signal
 import time
 
-import torch
-
-from utils.distributed import any_process
 from utils.errors import Terminated
 
 
@@ -21,8 +18,8 @@ class Stop:
     until the loop has saved and ended.
     """
 
-    def __init__(self, device: torch.device) -> None:
-        self.device, self.asked = device, False
+    def __init__(self) -> None:
+        self.asked = False
         self.first, self.kind = math.inf, KeyboardInterrupt  # when the first signal came, and what it means
         self.torchrun = "TORCHELASTIC_RUN_ID" in os.environ
 
@@ -40,9 +37,6 @@ class Stop:
             self.asked, self.first, self.kind = True, time.monotonic(), kind
         elif not self.torchrun and time.monotonic() - self.first > 1:
             raise kind
-
-    def requested(self) -> bool:
-        return any_process(self.asked, self.device)
 
     def end(self, done: int) -> None:
         """After the loop has saved `done` steps: raises what the signal stands for, if one came."""

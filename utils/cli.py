@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Callable
+from typing import NoReturn
 
 import torch
 
 from utils.errors import UserError
 
 
+class _OneLineParser(ArgumentParser):
+    """Says in one line what is wrong with a command, as all of our mistakes are said."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; see --help")
+
+
 def parser(description: str | None) -> ArgumentParser:
-    """A parser that shows the script's docstring as it stands and does not guess at abbreviated flags."""
-    return ArgumentParser(
+    """A parser that shows the script's docstring as it stands and does not guess at abbreviated flags.
+
+    A wrong command raises UserError.
+    """
+    return _OneLineParser(
         description=description, formatter_class=RawDescriptionHelpFormatter, allow_abbrev=False
     )
 
@@ -21,9 +34,37 @@ def add_flag(parser: ArgumentParser, name: str, *short: str, **options) -> None:
     parser.add_argument(*short, f"-{name}", f"--{name}", dest=name, **options)
 
 
-def add_number(parser: ArgumentParser, name: str, default: float, help: str) -> None:
-    """A flag for a number of the default's type, which the help text names."""
-    add_flag(parser, name, type=type(default), default=default, help=f"{help} (default {default})")
+def add_number(
+    parser: ArgumentParser,
+    name: str,
+    default: float | None,
+    help: str,
+    least: float | None = None,
+    below: float | None = None,
+    kind: type[float] | None = None,
+) -> None:
+    """A flag for a finite number from `least` to less than `below`, of the default's type or `kind`."""
+    convert = number(name, kind or type(default), least, below)
+    shown = help if default is None else f"{help} (default {default})"
+    add_flag(parser, name, type=convert, default=default, help=shown)
+
+
+def number(name: str, kind: type[float], least: float | None, below: float | None) -> Callable[[str], float]:
+    """What turns a flag's text into its number. It raises UserError for one that makes no sense."""
+
+    def convert(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan
+        limits = [f"of at least {least}"] * (least is not None) + [f"below {below}"] * (below is not None)
+        low, high = (-math.inf if least is None else least), (math.inf if below is None else below)
+        if not (math.isfinite(value) and low <= value < high):
+            whole = "whole number" if kind is int else "number"
+            raise UserError(f"-{name} {text}: give a {' '.join([whole, ' and '.join(limits)]).strip()}")
+        return value
+
+    return convert
 
 
 def add_switch(parser: ArgumentParser, name: str, default: bool, help: str) -> None:

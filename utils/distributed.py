@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import nn
+from torch import Tensor, nn
 
 from utils.cli import device_list, pick_device
 from utils.errors import UserError, run
@@ -32,13 +32,12 @@ def is_main() -> bool:
     return rank() == 0
 
 
-def any_process(flag: bool, device: torch.device) -> bool:
-    """True everywhere as soon as it is true in one process."""
-    if not dist.is_initialized():
-        return flag
-    value = torch.tensor(float(flag), device=device)
-    dist.all_reduce(value, op=dist.ReduceOp.MAX)
-    return bool(value)
+def highest(values: Sequence[Tensor | float], device: torch.device) -> list[float]:
+    """The largest that any process has of each value, in all of them; waits for the device once."""
+    together = torch.stack([torch.as_tensor(value, dtype=torch.float32, device=device) for value in values])
+    if dist.is_initialized():
+        dist.all_reduce(together, op=dist.ReduceOp.MAX)
+    return together.tolist()
 
 
 def gather(value: Any) -> list[Any]:

@@ -19,8 +19,9 @@ from preprocess import noise as noise_script
 from preprocess import nrnet as file_script
 from tests.scripts.test_train_scripts import TORCHRUN, environment, same, weights
 from tests.synthetic import make_store, talking_landmarks
+from training.loop import Run
 from training.losses.nrnet import noise_resilient_loss
-from training.state import EarlyStopping
+from training.state import Validation
 from utils.audio.noise import GENERATORS, SEEN, UNSEEN, mix, power
 from utils.audio.raw_speech import speech_context
 from utils.distributed import launch
@@ -278,12 +279,12 @@ def test_the_loss_is_the_papers():
 
 
 def test_early_stopping_counts_and_survives_a_restart():
-    stopping = EarlyStopping(2)
+    stopping = Validation(2)
     assert [stopping.improved(error) for error in (3.0, 2.0, float("nan"))] == [True, True, False]
-    again = EarlyStopping(2)
+    again = Validation(2)
     again.load_state_dict(stopping.state_dict())
     assert not again.exhausted and not again.improved(2.5) and again.exhausted
-    assert not EarlyStopping(0).exhausted
+    assert not Validation(0).exhausted
 
 
 def whole_faces(path: Path, transposed: bool, **more) -> tuple[SpeechFile, LandmarkBasis, np.ndarray]:
@@ -433,13 +434,15 @@ def test_resume_equals_an_uninterrupted_run(options, home, tmp_path):
 
 def interrupted(home: Path, out: Path, *options) -> int:
     """Stops as Ctrl-C would, after the second step"""
-    asked = nrnet.Stop.requested
-    count = iter(range(100))
-    try:
-        nrnet.Stop.requested = lambda self: setattr(self, "asked", next(count) == 1) or self.asked
+    with pytest.MonkeyPatch.context() as patch:
+        count, done = iter(range(100)), Run.step_done
+
+        def step_done(self, *args):
+            self.stop.asked = next(count) == 1 or self.stop.asked
+            return done(self, *args)
+
+        patch.setattr(Run, "step_done", step_done)
         return train(home, out, *options)
-    finally:
-        nrnet.Stop.requested = asked
 
 
 def test_it_learns_the_drawn_faces(home, tmp_path):
@@ -492,9 +495,9 @@ def test_two_processes_train_as_one(home, tmp_path):
         (["-m", "nowhere.safetensors"], "nowhere.safetensors: no such file"),
         (["-width", "900"], "-width 900"),
         (["-filters", "0"], "-filters 0"),
-        (["-dropout", "1"], "-dropout 1.0"),
+        (["-dropout", "1"], "-dropout 1: give a number"),
         (["-snr_low", "40", "-n", "noise.h5"], "-snr_low 40.0"),
-        (["-snr_high", "inf", "-n", "noise.h5"], "-snr_high inf: give finite numbers"),
+        (["-snr_high", "inf", "-n", "noise.h5"], "-snr_high inf: give a number"),
         (["-n", "test_only.h5"], "kept for tests"),
         (["-n", "silent.h5"], "no recording"),
     ],

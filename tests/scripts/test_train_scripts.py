@@ -50,7 +50,7 @@ def train(script, store: Path, folder: Path, *options) -> int:
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
-    (path,) = folder.glob("*.safetensors")
+    (path,) = folder.glob("*_last.safetensors")
     return load_model(path).state_dict()
 
 
@@ -111,7 +111,7 @@ def test_direct_regression_learns(store, tmp_path):
     options = ("-attention", "none", "-dynamic_pixel_loss", "false", "-adversarial_start", 10**6)
     options += ("-warp", "none", "-dropout", 0, "-augment", "false", "-lr", 0.003)
     errors = []
-    for steps in (1, 40):
+    for steps in (1, 60):
         folder = tmp_path / str(steps)
         assert train(vgnet, store, folder, *options, "-steps", steps) == 0
         model = load_model(folder / "vgnet.safetensors")
@@ -119,7 +119,7 @@ def test_direct_regression_learns(store, tmp_path):
         samples = PortraitSamples(ClipStore(store), ["s1/clip0"], 8, seed=3, augment=False)
         batch = {name: samples[0][name][None] for name in samples[0]}
         errors.append(vgnet.validate(model, [batch], torch.device("cpu"))["frame"])
-    assert errors[1] < 0.6 * errors[0]
+    assert errors[1] < 0.75 * errors[0]
 
 
 @pytest.mark.parametrize(("lstm", "network"), [("true", ATNet), ("false", ATNetSingle)])
@@ -271,12 +271,12 @@ def test_repeated_signals_do_not_interrupt_the_saving(torchrun, monkeypatch):
     now = [100.0]
     monkeypatch.setattr("training.stop.time.monotonic", lambda: now[0])
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores Ctrl-C
-    with Stop(torch.device("cpu")) as stop:
-        assert not stop.requested()
+    with Stop() as stop:
+        assert not stop.asked
         os.kill(os.getpid(), signal.SIGINT)
         now[0] += 0.5
         os.kill(os.getpid(), signal.SIGTERM)
-        assert stop.requested()
+        assert stop.asked
         now[0] += 2
         if torchrun:  # which insists by SIGKILL
             os.kill(os.getpid(), signal.SIGTERM)

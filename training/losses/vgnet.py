@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 
 import torch
@@ -11,8 +12,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models import VGOutput
-from training.loop import update
-from training.precision import autocast
 
 MOUTH_Y = slice(97, 136, 2)  # the y coordinates of landmarks 48 to 67
 
@@ -178,19 +177,22 @@ def judge_mouths(
 JUDGES = {"clips": judge_clips, "mouths": judge_mouths}
 
 
-def learn_to_judge(
-    judges: dict[str, nn.Module],
-    optimisers: dict[str, torch.optim.Adam],
-    fake: VGOutput,
-    batch: Batch,
-    step: int,
-    args: Namespace,
-) -> Parts:
-    """A step of every discriminator -> the parts of their losses"""
-    parts = {}
-    for name, judge in judges.items():
-        with autocast(args.precision, fake.frames.device):
-            loss, judged = JUDGES[name](judge, fake, batch, args)
-        update(optimisers[name], loss, step, args)
-        parts |= {f"judge_{part}": value.detach() for part, value in judged.items()}
-    return parts
+def judge_loss(
+    name: str, judge: nn.Module, fake: VGOutput, batch: Batch, args: Namespace
+) -> tuple[Tensor, Parts]:
+    """The loss of a discriminator of "clips" or "mouths", and its parts for the log"""
+    loss, parts = JUDGES[name](judge, fake, batch, args)
+    return loss, {f"judge_{part}": value.detach() for part, value in parts.items()}
+
+
+@contextmanager
+def frozen(networks: Iterable[nn.Module]) -> Iterator[None]:
+    """Gradients flow through the networks, and none to them."""
+    networks = list(networks)
+    for network in networks:
+        network.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for network in networks:
+            network.requires_grad_(True)

@@ -1,0 +1,181 @@
+"""What a training run must not lose: its states, its best weights, its way back from numbers that are none."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+import atnet
+import vgnet
+from data.atnet import SpeechSamples
+from models import load_model
+from tests.scripts.test_train_scripts import same, train, weights
+from tests.synthetic import make_store
+from training.precision import autocast, grad_scaler
+from training.state import read_state
+
+SINGLE = ("-lstm", "false", "-augment", "false")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> Path:
+    return make_store(tmp_path_factory.mktemp("store") / "grid.h5", clips=6, size=64)
+
+
+def step_of(path: Path) -> int:
+    return read_state(path)["step"]
+
+
+def finite(state: dict) -> bool:
+    tensors = [x for x in state["state"]["model"].values() if x.is_floating_point()]
+    return all(bool(x.isfinite().all()) for x in tensors)
+
+
+def test_a_diverging_run_ends_in_one_line_and_keeps_its_good_state(store, tmp_path, capsys):
+    assert train(atnet, store, tmp_path, "-steps", 2) == 0
+    before = read_state(tmp_path / "atnet_state.pt")
+    capsys.readouterr()
+    wild = ("-steps", 90, "-lr", 1e30, "-clip", 0, "-save_minutes", 0)
+    assert train(atnet, store, tmp_path, *wild) == 2
+    line = capsys.readouterr().err.strip().splitlines()[-1]
+    assert line.startswith("error: ") and "diverged" in line and "the state of step 2 is kept" in line
+    after = read_state(tmp_path / "atnet_state.pt")
+    assert after["step"] == 2 and finite(after)
+    same(before["state"]["model"], after["state"]["model"], rtol=0, atol=0)
+    assert train(atnet, store, tmp_path, "-steps", 4) == 0
+    assert finite(read_state(tmp_path / "atnet_state.pt"))
+
+
+def test_one_batch_of_no_numbers_is_skipped(store, tmp_path, monkeypatch):
+    """Weights and running statistics are those of a run without that step's update."""
+    drawn = SpeechSamples.__getitem__
+
+    def spoilt(self, number):
+        sample = drawn(self, number)
+        if number // 4 == 1:  # the second step's
+            sample["audio"][:] = float("nan")
+        return sample
+
+    monkeypatch.setattr(SpeechSamples, "__getitem__", spoilt)
+    assert train(atnet, store, tmp_path, "-steps", 3, "-ema", 0.5) == 0
+    state = read_state(tmp_path / "atnet_state.pt")
+    assert state["step"] == 3 and finite(state)
+    assert all(x.isfinite().all() for x in weights(tmp_path).values())
+    steps = {int(entry["step"]) for entry in state["state"]["optimiser"]["state"].values()}
+    assert steps == {2}
+
+
+def test_a_run_on_other_clips_is_not_resumed(store, tmp_path, capsys):
+    assert train(atnet, store, tmp_path / "out", "-steps", 1) == 0
+    lists, other = store.parent / "splits", tmp_path / "lists"
+    other.mkdir()
+    for name in ("val", "test"):
+        (other / f"{name}.txt").write_text((lists / f"{name}.txt").read_text())
+    (other / "train.txt").write_text("\n".join((lists / "train.txt").read_text().split()[1:]) + "\n")
+    assert train(atnet, store, tmp_path / "out", "-steps", 2, "-splits", other) == 2
+    assert "atnet_state.pt: belongs to a run with other settings (train_clips " in capsys.readouterr().err
+
+
+def test_other_flags_are_said_in_one_line(store, tmp_path, capsys):
+    assert train(atnet, store, tmp_path, "-steps", 1) == 0
+    capsys.readouterr()
+    assert train(atnet, store, tmp_path, "-steps", 2, "-lr", 0.5, "-num_thread", 1) == 0
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note: ")]
+    assert len(lines) == 1 and "steps 1 -> 2, lr 0.0002 -> 0.5" in lines[0] and "num_thread" not in lines[0]
+
+
+@pytest.mark.parametrize("damage", ["cut", "gone"])
+def test_the_state_before_stands_in_for_a_lost_one(damage, store, tmp_path, capsys):
+    options = (*SINGLE, "-save_minutes", 0, "-clip", 0)
+    assert train(atnet, store, tmp_path / "whole", *options, "-steps", 4) == 0
+    assert train(atnet, store, tmp_path / "lost", *options, "-steps", 3) == 0
+    path = tmp_path / "lost" / "atnet_state.pt"
+    assert (step_of(path), step_of(path.with_name("atnet_state_previous.pt"))) == (3, 2)
+    path.write_bytes(path.read_bytes()[:1000]) if damage == "cut" else path.unlink()
+    assert train(atnet, store, tmp_path / "lost", *options, "-steps", 4) == 0
+    assert "going on from atnet_state_previous.pt, step 2" in capsys.readouterr().err
+    same(weights(tmp_path / "whole"), weights(tmp_path / "lost"), rtol=0, atol=0)
+
+
+def test_the_best_and_the_last_are_kept(store, tmp_path, monkeypatch):
+    errors = iter([3.0, 1.0, 2.0])
+    monkeypatch.setattr(atnet, "validate", lambda *_: {"mse": next(errors)})
+    assert train(atnet, store, tmp_path, "-steps", 3, "-validate_every", 1) == 0
+    steps = {
+        name: load_model(tmp_path / f"{name}.safetensors").metadata["steps"]
+        for name in ("atnet", "atnet_last")
+    }
+    assert steps == {"atnet": 2, "atnet_last": 3}
+    assert step_of(tmp_path / "atnet_state_best.pt") == 2 and step_of(tmp_path / "atnet_state.pt") == 3
+
+
+@pytest.mark.parametrize("script", [atnet, vgnet])
+def test_weights_say_how_they_were_made(script, store, tmp_path):
+    assert train(script, store, tmp_path, "-steps", 1, "-lr", 0.00125) == 0
+    (path,) = tmp_path.glob("*_last.safetensors")
+    notes = load_model(path).metadata
+    assert notes["steps"] == 1 and notes["data"] == "grid.h5"
+    assert notes["flags"]["lr"] == 0.00125 and notes["flags"]["splits"] == str(store.parent / "splits")
+    assert notes["versions"]["torch"] == torch.__version__.split("+")[0] or notes["versions"]["torch"]
+    assert set(notes["flags"]) == set(vars(script.parse_args([])))
+    count, digits = notes["train_clips"].split(", ")
+    assert (
+        int(count) == len((store.parent / "splits" / "train.txt").read_text().split()) and len(digits) == 16
+    )
+    assert json.dumps(notes)
+
+
+def test_accumulated_batches_are_one_large_one(store, tmp_path):
+    """Of a network without batch normalisation"""
+    options = (*SINGLE, "-clip", 0, "-precision", "fp32", "-steps", 3)
+    assert train(atnet, store, tmp_path / "one", *options, "-batch_size", 4) == 0
+    assert train(atnet, store, tmp_path / "two", *options, "-batch_size", 2, "-accumulate", 2) == 0
+    same(weights(tmp_path / "one"), weights(tmp_path / "two"), rtol=1e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize("script", [atnet, vgnet])
+def test_half_precision_trains(script, store, tmp_path):
+    for precision in ("fp16", "bf16"):
+        assert train(script, store, tmp_path / precision, "-precision", precision, "-steps", 2) == 0
+        (state,) = (tmp_path / precision).glob("*_state.pt")
+        assert finite(read_state(state))
+    assert read_state(tmp_path / "fp16" / state.name)["state"]["scaler"]["scale"] > 1
+
+
+def test_float16_scales_the_loss_and_others_do_not():
+    device = torch.device("cpu")
+    assert grad_scaler("fp16", device).get_scale() > 1
+    assert {grad_scaler(name, device).get_scale() for name in ("bf16", "fp32")} == {1.0}
+    for name, kind in {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}.items():
+        with autocast(name, device):
+            assert torch.nn.functional.linear(torch.ones(2, 2), torch.ones(2, 2)).dtype == kind
+
+
+def test_a_step_waits_for_the_device_once(store, tmp_path, monkeypatch):
+    """Every read of a tensor's value in a step, but for the log's every tenth"""
+    reads = []
+    for name in ("item", "tolist", "__bool__", "__float__", "__int__"):
+        own = getattr(torch.Tensor, name)
+
+        def read(self, *args, own=own, name=name):
+            if self.numel() and self.is_floating_point():
+                reads.append(name)
+            return own(self, *args)
+
+        monkeypatch.setattr(torch.Tensor, name, read)
+    counts = []
+    for steps in (3, 5):
+        reads.clear()
+        folder = tmp_path / str(steps)
+        assert train(vgnet, store, folder, "-steps", steps, "-augment", "false", "-warp", "flow") == 0
+        counts.append(len(reads))
+    assert counts[1] - counts[0] <= 2 * 1
+
+
+def test_unknown_flags_are_one_line(capsys, store, tmp_path):
+    assert train(atnet, store, tmp_path, "-stpes", 3) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1 and "-stpes" in lines[0]
