@@ -1,3 +1,4 @@
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,22 @@ def test_lists_that_leak_are_refused(store, tmp_path):
         clip_ids(store, "grid", "train", write_lists(tmp_path, train=["s1/clip0"], test=["s1/clip0"]))
     with pytest.raises(UserError, match=r"unseen\.txt has speaker s1"):
         check_lists(dict(train=["s1/clip0"], unseen=["s1/clip2"]), tmp_path)
+
+
+@pytest.mark.parametrize(("one", "other"), [*combinations(SPLITS, 2)])
+def test_no_two_lists_share_a_clip_but_test_and_unseen(store, tmp_path, one, other):
+    lists = dict(train=["s1/clip0"], val=["s1/clip2"], test=["s2/clip1"], unseen=["s2/clip3"])
+    check_lists(lists, tmp_path)
+    lists[other] = [*lists[other], *lists[one]]
+    folder = write_lists(tmp_path, **lists)
+    if (one, other) == ("test", "unseen"):
+        assert clip_ids(store, "grid", "unseen", folder) == ["s2/clip1", "s2/clip3"]
+        return
+    with pytest.raises(UserError) as refused:
+        clip_ids(store, "grid", "test", folder)
+    said = str(refused.value)
+    assert said.startswith(f"{folder}: ") and "\n" not in said
+    assert all(part in said for part in (f"{one}.txt", f"{other}.txt", lists[one][0]))
 
 
 def test_grid_without_lists(store):

@@ -13,7 +13,7 @@ from utils.face.landmarks import mouth_opening
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
-    return make_store(tmp_path_factory.mktemp("store") / "a.h5", clips=5, frames=30)
+    return make_store(tmp_path_factory.mktemp("store") / "a.h5", clips=6, frames=30)
 
 
 def fit(path, out, *options: str) -> LandmarkBasis:
@@ -77,7 +77,7 @@ def test_mistakes(path, tmp_path):
         (["none.h5", "a.npz"], "no such clip store"),
         ([str(path), "a.txt"], "ends so"),
         ([str(path), "a.npz", "--components", "0"], "from 1 to 136"),
-        ([str(path), str(tmp_path / "a.npz"), "--dataset", "lrw"], "none of its 5 clips"),
+        ([str(path), str(tmp_path / "a.npz"), "--dataset", "lrw"], "none of its 6 clips"),
     ):
         with pytest.raises(UserError, match=message):
             pca.main(pca.parse_args(options))
