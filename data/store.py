@@ -198,6 +198,11 @@ class ClipStore:
         return {**self.__dict__, "_open": {}}
 
 
+def group_of(id: str) -> str:
+    """What the first part of a clip's id names: the speaker in GRID, the word in LRW."""
+    return id.split("/")[0]
+
+
 def open_store(path: Path) -> h5py.File:
     """An open store file. Raises UserError where it is missing, truncated, not a store or of another version."""
     if not path.is_file():

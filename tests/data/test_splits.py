@@ -74,13 +74,13 @@ def test_lists_that_leak_are_refused(store, tmp_path):
     with pytest.raises(UserError, match=r"clip s1/clip0 is in both train\.txt and test\.txt"):
         clip_ids(store, "grid", "train", write_lists(tmp_path, train=["s1/clip0"], test=["s1/clip0"]))
     with pytest.raises(UserError, match=r"unseen\.txt has speaker s1"):
-        check_lists(dict(train=["s1/clip0"], unseen=["s1/clip2"]), tmp_path)
+        check_lists(dict(train=["s1/clip0"], unseen=["s1/clip2"]), tmp_path, "grid")
 
 
 @pytest.mark.parametrize(("one", "other"), [*combinations(SPLITS, 2)])
 def test_no_two_lists_share_a_clip_but_test_and_unseen(store, tmp_path, one, other):
     lists = dict(train=["s1/clip0"], val=["s1/clip2"], test=["s2/clip1"], unseen=["s2/clip3"])
-    check_lists(lists, tmp_path)
+    check_lists(lists, tmp_path, "grid")
     lists[other] = [*lists[other], *lists[one]]
     folder = write_lists(tmp_path, **lists)
     if (one, other) == ("test", "unseen"):
@@ -99,11 +99,34 @@ def test_grid_without_lists(store):
         clip_ids(store, "grid", "test")
 
 
-def test_lrw_follows_its_own_folders(tmp_path):
-    writer = StoreWriter(tmp_path / "ABOUT.h5", attributes())
+@pytest.fixture(scope="module")
+def lrw(tmp_path_factory) -> ClipStore:
+    folder = tmp_path_factory.mktemp("lrw")
+    writer = StoreWriter(folder / "ABOUT.h5", attributes())
     for number, split in enumerate(["train", "train", "val", "test"]):
         writer.add(f"ABOUT/{split}/ABOUT_{number:05}", make_clip(number, 3, SIZE, split))
     writer.pack()
-    store = ClipStore(tmp_path)
-    assert [len(clip_ids(store, "lrw", split)) for split in ("train", "val", "test")] == [2, 1, 1]
-    assert clip_ids(store, "lrw", "val") == ["ABOUT/val/ABOUT_00002"]
+    return ClipStore(folder)
+
+
+def test_lrw_follows_its_own_folders(lrw):
+    assert [len(clip_ids(lrw, "lrw", split)) for split in ("train", "val", "test")] == [2, 1, 1]
+    assert clip_ids(lrw, "lrw", "val") == ["ABOUT/val/ABOUT_00002"]
+    with pytest.raises(UserError, match="see --splits"):
+        clip_ids(lrw, "lrw", "unseen")
+
+
+def test_lrw_has_unseen_clips_of_words_in_training(lrw, tmp_path):
+    train, unseen = ["ABOUT/train/ABOUT_00000"], ["ABOUT/train/ABOUT_00001"]
+    folder = write_lists(tmp_path, train=train, unseen=unseen)
+    assert clip_ids(lrw, "lrw", "unseen", folder) == unseen
+    write_lists(tmp_path, unseen=train)
+    with pytest.raises(
+        UserError, match=r"clip ABOUT/train/ABOUT_00000 is in both train\.txt and unseen\.txt"
+    ):
+        clip_ids(lrw, "lrw", "unseen", folder)
+
+
+def test_a_clip_listed_twice_counts_once(store, tmp_path):
+    folder = write_lists(tmp_path, train=["s1/clip0", "s2/clip1", "s1/clip0"])
+    assert clip_ids(store, "grid", "train", folder) == ["s1/clip0", "s2/clip1"]
