@@ -13,12 +13,14 @@ The twentieths are drawn by a hash of the id, so that they are the same everywhe
 
 from __future__ import annotations
 
+from argparse import ArgumentParser
 from collections.abc import Iterable
 from itertools import combinations
 from pathlib import Path
 from zlib import crc32
 
 from data.store import ClipStore, group_of
+from utils.cli import add_flag
 from utils.errors import UserError, note
 
 DATASETS = ("grid", "lrw")  # the corpora whose ids and splits are known
@@ -26,6 +28,17 @@ SPLITS = ("train", "val", "test", "unseen")
 MAY_OVERLAP = ("test", "unseen")  # as the paper's s29 is both
 PAPER_TEST_SPEAKER = "s29"
 SHARE = 20  # one clip in so many
+
+
+def add_split_flags(parser: ArgumentParser, lists: str, store: bool = False) -> None:
+    """-dataset and -splits, and with `store` -dataset_dir. lists: the files that the script reads, for its help."""
+    add_flag(parser, "dataset", choices=DATASETS, default="grid", help="whose splits to use (default grid)")
+    lists = f"folder with {lists}, one clip id a line (default: the corpus' own splits)"
+    add_flag(parser, "splits", type=Path, metavar="DIR", help=lists)
+    if store:
+        default = Path("store/grid.h5")
+        help = f"clip store, a file or a folder (default {default})"
+        add_flag(parser, "dataset_dir", type=Path, default=default, help=help)
 
 
 def clip_ids(

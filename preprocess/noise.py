@@ -23,7 +23,7 @@ import numpy as np
 from tqdm import tqdm
 
 from data.nrnet import Noise
-from data.splits import clip_ids
+from data.splits import add_split_flags, clip_ids
 from data.store import ClipStore, group_of
 from utils.audio import SAMPLE_RATE
 from utils.audio.noise import GENERATORS, SEEN, SILENCE, UNSEEN, power
@@ -43,10 +43,7 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
     )
     parser.add_argument("noise", type=Path, metavar="NOISE.h5", help="file to write")
     parser.add_argument("--generate", action="store_true", help="make noises, with voices of the clip store")
-    parser.add_argument(
-        "--dataset", choices=("grid", "lrw"), default="grid", help="whose splits (default grid)"
-    )
-    parser.add_argument("--splits", type=Path, metavar="DIR", help="folder with train.txt and test.txt")
+    add_split_flags(parser, "train.txt and test.txt")
     parser.add_argument("--seconds", type=float, default=60, help="of each generated recording (default 60)")
     parser.add_argument("--recordings", type=int, default=4, help="generated of each kind (default 4)")
     parser.add_argument("--seed", type=int, default=0, help="of what is generated (default 0)")

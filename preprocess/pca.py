@@ -18,7 +18,7 @@ import numpy as np
 from tqdm import tqdm
 
 from data.atnet import clip_motion
-from data.splits import clip_ids
+from data.splits import add_split_flags, clip_ids
 from data.store import ClipStore
 from utils.errors import UserError, run
 from utils.face.basis import LandmarkBasis, default_basis_path, opening_signs, principal_components
@@ -37,12 +37,7 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
     parser.add_argument(
         "pca", type=Path, nargs="?", help="file to write (default: the store's name with _pca.npz)"
     )
-    parser.add_argument(
-        "--dataset", choices=("grid", "lrw"), default="grid", help="whose splits (default grid)"
-    )
-    parser.add_argument(
-        "--splits", type=Path, metavar="DIR", help="folder with train.txt, instead of the corpus' own"
-    )
+    add_split_flags(parser, "train.txt")
     parser.add_argument(
         "--components", type=int, default=6, help="how many to keep (default 6, as in the paper)"
     )

@@ -7,6 +7,7 @@ from argparse import ArgumentParser, Namespace
 from functools import partial
 from pathlib import Path
 
+from data.splits import add_split_flags
 from utils.cli import add_device_flags, add_flag, add_number, add_switch
 from utils.distributed import is_main
 from utils.errors import UserError
@@ -16,13 +17,7 @@ from utils.files import writable_folder
 def add_training_flags(parser: ArgumentParser, steps: int, batch_size: int, frames: int, lr: float) -> None:
     """Flags that atnet.py and vgnet.py share; the numbers are the script's defaults."""
     add_device_flags(parser)
-    add_flag(
-        parser, "dataset", choices=("grid", "lrw"), default="grid", help="whose splits to use (default grid)"
-    )
-    add_flag(
-        parser, "dataset_dir", type=Path, default=Path("store/grid.h5"), help="clip store, a file or a folder"
-    )
-    add_flag(parser, "splits", type=Path, help="folder with train.txt and val.txt, one clip id a line")
+    add_split_flags(parser, "train.txt and val.txt", store=True)
     add_flag(parser, "load_model", type=Path, help="weights to start from, instead of random ones")
     add_loop_flags(parser, steps, batch_size, frames, lr, paper="frames 16, rate 2e-4")
     add_switch(parser, "augment", True, "change voices, faces and light (default true)")

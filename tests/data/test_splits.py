@@ -1,9 +1,10 @@
+from argparse import ArgumentParser
 from itertools import combinations
 from pathlib import Path
 
 import pytest
 
-from data.splits import SPLITS, check_lists, clip_ids, read_split, split_grid
+from data.splits import SPLITS, add_split_flags, check_lists, clip_ids, read_split, split_grid
 from data.store import ClipStore
 from data.store_writer import StoreWriter
 from tests.data.test_store import SIZE, attributes
@@ -125,6 +126,16 @@ def test_lrw_has_unseen_clips_of_words_in_training(lrw, tmp_path):
         UserError, match=r"clip ABOUT/train/ABOUT_00000 is in both train\.txt and unseen\.txt"
     ):
         clip_ids(lrw, "lrw", "unseen", folder)
+
+
+@pytest.mark.parametrize("dashes", ["-", "--"])
+def test_the_flags_of_splits(dashes, tmp_path):
+    parser = ArgumentParser()
+    add_split_flags(parser, "train.txt", store=True)
+    args = parser.parse_args([f"{dashes}dataset", "lrw", f"{dashes}splits", str(tmp_path)])
+    assert (args.dataset, args.splits, args.dataset_dir) == ("lrw", tmp_path, Path("store/grid.h5"))
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--dataset", "timit"])
 
 
 def test_a_clip_listed_twice_counts_once(store, tmp_path):
