@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from data.atnet import SpeechSamples, whole_clip
 from data.loader import step_loader
-from data.splits import clip_ids
+from data.splits import clip_ids, held_out
 from data.store import ClipStore
 from models import ATNet, ATNetSingle
 from training.export import MovingAverage, export, start_from
@@ -36,7 +36,7 @@ from training.stop import Stop
 from utils.cli import add_flag, add_switch, parser
 from utils.distributed import is_main, launch, parallel, world_size
 from utils.errors import UserError, run
-from utils.face.basis import LandmarkBasis, default_basis_path
+from utils.face.basis import LandmarkBasis, default_basis_path, refuse_leaks
 from utils.face.landmarks import TEMPLATE, mouth_opening, normalise
 
 
@@ -132,6 +132,7 @@ def train(args: Namespace, device: torch.device) -> None:
     check_training(args)
     store = ClipStore(args.dataset_dir)
     basis = LandmarkBasis.load(args.pca or default_basis_path(args.dataset_dir))
+    refuse_leaks(args.pca or default_basis_path(args.dataset_dir), held_out(store, args.dataset, args.splits))
     train_ids = clip_ids(store, args.dataset, "train", args.splits)
     val_ids = clip_ids(store, args.dataset, "val", args.splits, optional=True)
     model = build(args, basis).to(device)

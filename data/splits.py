@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser
 from collections.abc import Iterable
+from hashlib import sha256
 from itertools import combinations
 from pathlib import Path
 from zlib import crc32
@@ -72,6 +73,17 @@ def lists_of(store: ClipStore, dataset: str, splits: Path | None) -> dict[str, l
     if dataset == "lrw":
         return {split: [id for id, own in store.splits.items() if own == split] for split in SPLITS}
     return split_grid(store.ids)
+
+
+def held_out(store: ClipStore, dataset: str, splits: Path | None) -> set[str]:
+    """The ids of all clips that no training may see: of val, test and unseen"""
+    lists = lists_of(store, dataset, splits)
+    return {id for split in SPLITS[1:] for id in lists.get(split, [])}
+
+
+def ids_hash(ids: Iterable[str]) -> str:
+    """16 hexadecimal digits that stand for a set of clips, in whatever order"""
+    return sha256("\n".join(sorted(ids)).encode()).hexdigest()[:16]
 
 
 def split_grid(ids: Iterable[str]) -> dict[str, list[str]]:

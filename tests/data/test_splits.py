@@ -4,7 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from data.splits import SPLITS, add_split_flags, check_lists, clip_ids, read_split, split_grid
+from data.splits import (
+    SPLITS,
+    add_split_flags,
+    check_lists,
+    clip_ids,
+    held_out,
+    ids_hash,
+    read_split,
+    split_grid,
+)
 from data.store import ClipStore
 from data.store_writer import StoreWriter
 from tests.data.test_store import SIZE, attributes
@@ -126,6 +135,20 @@ def test_lrw_has_unseen_clips_of_words_in_training(lrw, tmp_path):
         UserError, match=r"clip ABOUT/train/ABOUT_00000 is in both train\.txt and unseen\.txt"
     ):
         clip_ids(lrw, "lrw", "unseen", folder)
+
+
+def test_what_is_held_out(store, tmp_path):
+    folder = write_lists(
+        tmp_path, train=["s1/clip0"], val=["s1/clip2"], test=["s2/a"], unseen=["s2/a", "s3/b"]
+    )
+    assert held_out(store, "grid", folder) == {"s1/clip2", "s2/a", "s3/b"}
+    assert held_out(store, "grid", None) == set()  # too few for a twentieth
+
+
+def test_the_hash_of_clips_knows_which_but_not_their_order():
+    assert ids_hash(["s1/a", "s1/b"]) == ids_hash(["s1/b", "s1/a"])
+    different = [[], ["s1/a"], ["s1/a", "s1/b"], ["s1/as1/b"], ["s1/a", "s1/c"]]
+    assert len({ids_hash(ids) for ids in different}) == 5 and len(ids_hash([])) == 16
 
 
 @pytest.mark.parametrize("dashes", ["-", "--"])

@@ -1,13 +1,16 @@
+from zipfile import ZipFile
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from data.atnet import clip_motion
+from data.splits import held_out, ids_hash
 from data.store import ClipStore
 from preprocess import pca
-from tests.synthetic import make_store
+from tests.synthetic import make_basis, make_store
 from utils.errors import UserError
-from utils.face.basis import LandmarkBasis
+from utils.face.basis import LandmarkBasis, refuse_leaks
 from utils.face.landmarks import mouth_opening
 
 
@@ -63,6 +66,38 @@ def test_test_clips_do_not_count(path, tmp_path):
     one = fit(path, tmp_path / "one.npz", "--splits", str(path.parent / "splits"))
     everything = fit(path, tmp_path / "all.npz")
     assert np.abs(one.mean - everything.mean).max() > 1e-5
+
+
+def test_a_basis_knows_the_clips_that_it_was_fit_on(path, tmp_path):
+    out, lists = tmp_path / "pca.npz", path.parent / "splits"
+    fit(path, out, "--splits", str(lists))
+    store, train = ClipStore(path), (lists / "train.txt").read_text().split()
+    refuse_leaks(out, held_out(store, "grid", lists))
+    with np.load(out) as file:
+        assert file["ids"].tolist() == sorted(train) and file["ids_hash"] == ids_hash(train)
+    with pytest.raises(UserError, match=rf"pca\.npz.*{train[1]}.*--splits") as refused:
+        refuse_leaks(out, ["s9/other", train[1]])
+    assert "\n" not in str(refused.value)
+    make_basis().save(tmp_path / "old.npz")
+    refuse_leaks(tmp_path / "old.npz", train)  # files of before do not tell
+
+
+def test_a_damaged_basis_is_one_line(tmp_path):
+    out = tmp_path / "pca.npz"
+    make_basis().save(out, ids=np.array([f"s1/{number}" for number in range(100)]))
+    whole = out.read_bytes()
+    with ZipFile(out) as file:
+        places = {name: file.getinfo(f"{name}.npy").header_offset + 60 for name in ("mean", "ids")}
+    for name, read in dict(mean=LandmarkBasis.load, ids=lambda path: refuse_leaks(path, ["s2/a"])).items():
+        for size in (8, 100):
+            place = places[name]
+            out.write_bytes(whole[:place] + b"\xff" * size + whole[place + size :])
+            with pytest.raises(UserError, match="no landmark basis") as refused:
+                read(out)
+            assert "\n" not in str(refused.value)
+    np.save(tmp_path / "array.npy", np.zeros(3))
+    with pytest.raises(UserError, match=r"array\.npy: no landmark basis"):
+        LandmarkBasis.load(tmp_path / "array.npy")
 
 
 def test_the_picture_and_the_default_name(path):
