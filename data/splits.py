@@ -122,7 +122,7 @@ def read_split(path: Path) -> list[str]:
     Raises UserError for a missing file.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: no list of clips that can be read ({error})") from error
     ids = (line.split("#")[0].strip() for line in lines)

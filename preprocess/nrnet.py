@@ -3,7 +3,7 @@
     python -m preprocess.nrnet STORE TRAIN.h5 --dataset grid --splits DIR [--components 6]
 
 Takes the clips of the splits train and val, each marked as such; the principal components are fit on train alone, on
-motion relative to each speaker's rest shape, as AT-net's are. data/speech_file.py describes the layout.
+motion relative to each speaker's rest shape, as AT-net's are. data/nrnet_file.py describes the layout.
 """
 
 from __future__ import annotations

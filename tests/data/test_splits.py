@@ -161,6 +161,11 @@ def test_the_flags_of_splits(dashes, tmp_path):
         parser.parse_args(["--dataset", "timit"])
 
 
+def test_a_list_with_a_byte_order_mark(store, tmp_path):
+    (tmp_path / "train.txt").write_text("s1/clip0\ns2/clip1\n", encoding="utf-8-sig")
+    assert clip_ids(store, "grid", "train", tmp_path) == ["s1/clip0", "s2/clip1"]
+
+
 def test_a_clip_listed_twice_counts_once(store, tmp_path):
     folder = write_lists(tmp_path, train=["s1/clip0", "s2/clip1", "s1/clip0"])
     assert clip_ids(store, "grid", "train", folder) == ["s1/clip0", "s2/clip1"]
