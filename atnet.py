@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from data.atnet import SpeechSamples, whole_clip
 from data.nrnet_file import spread
-from data.splits import clip_ids
+from data.splits import clip_ids, held_out
 from data.store import ClipStore
 from models import ATNet, ATNetSingle
 from training.export import start_from
@@ -34,7 +34,7 @@ from training.pictures import landmark_pictures, save_rows
 from utils.cli import add_flag, add_number, add_switch, parser
 from utils.distributed import launch
 from utils.errors import UserError, run
-from utils.face.basis import LandmarkBasis, default_basis_path
+from utils.face.basis import LandmarkBasis, default_basis_path, refuse_leaks
 from utils.face.landmarks import TEMPLATE, mouth_opening, normalise
 
 CLIPS = 50  # of the validation, at most
@@ -109,7 +109,9 @@ def save_sample(path: Path, predicted: Tensor, true: Tensor, basis: LandmarkBasi
 def train(args: Namespace, device: torch.device) -> None:
     """The loop: batch, loss, update; now and then a validation, a picture, a checkpoint."""
     store = ClipStore(args.dataset_dir)
-    basis = LandmarkBasis.load(args.pca or default_basis_path(args.dataset_dir))
+    basis_path = args.pca or default_basis_path(args.dataset_dir)
+    basis = LandmarkBasis.load(basis_path)
+    refuse_leaks(basis_path, held_out(store, args.dataset, args.splits))
     train_ids = clip_ids(store, args.dataset, "train", args.splits)
     val_ids = clip_ids(store, args.dataset, "val", args.splits, optional=True)
     model = build(args, basis).to(device)

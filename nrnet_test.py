@@ -33,7 +33,7 @@ from animation.stream import SpeechStream
 from animation.whole_faces import faces_of, hear, motion_of
 from data.atnet import clip_motion
 from data.nrnet import read_noises
-from data.splits import SPLITS, clip_ids
+from data.splits import SPLITS, add_split_flags, clip_ids
 from data.store import Clip, ClipStore
 from evaluation.definitions import definitions
 from evaluation.noise import CLEAN, SPEECH_ALONE, STATIC, NoiseTable, noisy_versions
@@ -73,8 +73,7 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
     add_flag(flags, "dataset_dir", *store, type=Path, metavar="STORE", help="clip store to measure on")
     flags.add_argument("-n", "--in-noise", type=Path, metavar="NOISE.h5", help="noises to evaluate with")
     add_flag(flags, "snr", default=RATIOS, help=f"ratios in dB (default {RATIOS}); write -snr=-5,0")
-    add_flag(flags, "dataset", choices=["grid", "lrw"], default="grid", help="whose splits (default grid)")
-    add_flag(flags, "splits", type=Path, help="folder of train.txt, val.txt, ... with clip ids")
+    add_split_flags(flags, "train.txt, val.txt, test.txt, unseen.txt")
     add_flag(flags, "split", choices=SPLITS, default="test", help="the clips to measure on (default test)")
     add_flag(flags, "clips", type=int, help="only the first so many clips of the split")
     add_device_flags(flags)

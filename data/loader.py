@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from data.store import ClipStore
+from data.store import ClipStore, group_of
 from utils.distributed import rank, world_size
 from utils.errors import UserError
 
@@ -17,8 +17,8 @@ from utils.errors import UserError
 class Sampling:
     """Draws a clip for sample number n: first a group of clips, then a clip of it.
 
-    A group is what the first part of the id names, the speaker in GRID and the word in LRW; one with c clips is drawn
-    with a weight of c ** power, so that 1 draws all clips alike and 0 all groups. Clips of fewer than `frames` frames
+    A group is a speaker in GRID and a word in LRW; one with c clips is drawn with a weight of c ** power, so that 1
+    draws all clips alike and 0 all groups. Clips of fewer than `frames` frames
     are left out. Raises UserError where none remains.
     """
 
@@ -27,7 +27,7 @@ class Sampling:
         self.groups: dict[str, list[str]] = {}
         for id in ids:
             if store.lengths[id] >= frames:
-                self.groups.setdefault(id.split("/")[0], []).append(id)
+                self.groups.setdefault(group_of(id), []).append(id)
         if not self.groups:
             raise UserError(f"{store.path}: no training clip has {frames} frames; give a smaller -frames")
         weights = np.array([len(group) for group in self.groups.values()], float) ** power

@@ -1,6 +1,6 @@
 """NR-net's training samples: stretches of raw speech, clean and noisy, with coefficients; and the noises.
 
-The clips come from a TRAIN.h5 (data/speech_file.py).
+The clips come from a TRAIN.h5 (data/nrnet_file.py).
 
 NOISE.h5: any number of one-dimensional data sets, each a recording at 8 kHz. One with the attribute side "test" is kept
 from training; the attribute kind names its row in tables.

@@ -132,7 +132,7 @@ class SpeechFile:
 
 
 def spread(ids: list[str], most: int) -> list[str]:
-    """At most so many of the ids, evenly out of all of them, so that every speaker has a share"""
+    """At most so many of the ids, evenly out of all of them, so that every speaker, or word, has a share"""
     return ids[:: max(1, -(-len(ids) // most))]
 
 

@@ -26,6 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from utils.audio import FPS, SAMPLE_RATE
 from utils.errors import UserError, reason
 
 FORMAT, VERSION = "talking-face clip store", 1
@@ -125,7 +126,7 @@ class ClipStore:
     (75, 68, 2)
 
     Files are opened when first needed, once per process, so that a store may be handed to DataLoader workers. Raises
-    UserError where a file is missing, damaged, not such a store, of another version, or without clips.
+    UserError where a file is missing, damaged, not such a store, of another version or other rates, or without clips.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -198,6 +199,11 @@ class ClipStore:
         return {**self.__dict__, "_open": {}}
 
 
+def group_of(id: str) -> str:
+    """What the first part of a clip's id names: the speaker in GRID, the word in LRW."""
+    return id.split("/")[0]
+
+
 def open_store(path: Path) -> h5py.File:
     """An open store file. Raises UserError where it is missing, truncated, not a store or of another version."""
     if not path.is_file():
@@ -222,13 +228,18 @@ def open_store(path: Path) -> h5py.File:
 def read_attributes(file: h5py.File) -> dict:
     """How a store was made: fps, sample_rate, size, template (68, 2), parameters and versions (dictionaries).
 
-    Raises UserError where one is missing.
+    Raises UserError where one is missing, or where frames or samples come at another rate than all code here expects.
     """
     try:
+        for name, expected in (("fps", FPS), ("sample_rate", SAMPLE_RATE)):
+            if file.attrs[name] != expected:
+                raise UserError(
+                    f"{file.filename}: its {name} is {file.attrs[name]}, not {expected}; make it again from the corpus"
+                )
         numbers = {name: int(file.attrs[name]) for name in ("fps", "sample_rate", "size")}
         notes = {name: json.loads(file.attrs[name]) for name in ("parameters", "versions")}
         return {**numbers, "template": file.attrs["template"], **notes}
-    except (KeyError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{file.filename}: a damaged clip store; make it again ({error})") from error
 
 

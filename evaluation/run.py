@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from data.splits import add_split_flags
 from evaluation.definitions import definitions
 from evaluation.output import environment, text, write_csv, write_json
 from evaluation.rows import STATIC, TRUTH, Row, add_comparisons
@@ -22,12 +23,7 @@ from utils.errors import UserError
 
 def add_evaluation_flags(options: ArgumentParser, sample_dir: str, splits: Sequence[str]) -> None:
     """Which clips to measure on, and where the results go. splits: the names that a split may have."""
-    add_flag(options, "dataset", choices=["grid", "lrw"], default="grid", help="whose splits (default grid)")
-    store = Path("store/grid.h5")
-    add_flag(
-        options, "dataset_dir", type=Path, default=store, help=f"clip store (default {store}, as in training)"
-    )
-    add_flag(options, "splits", type=Path, help="folder of train.txt, val.txt, ... with clip ids")
+    add_split_flags(options, "train.txt, val.txt, test.txt, unseen.txt", store=True)
     add_flag(options, "split", choices=splits, default="test", help="the clips to measure on (default test)")
     add_flag(options, "clips", type=int, help="only the first so many clips of the split")
     add_flag(options, "sample_dir", type=Path, default=Path(sample_dir), help="where the results go")

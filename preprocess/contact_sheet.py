@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.store import Clip, ClipStore
+from data.store import Clip, ClipStore, group_of
 from utils.face.landmarks import mouth_opening
 from utils.media.drawing import grid
 from utils.media.images import write_image
@@ -28,7 +28,7 @@ def _one_each(store: ClipStore) -> set[str]:
     """The first clip of each speaker or word, of as many as fit"""
     first = {}
     for id in store.ids:
-        first.setdefault(id.split("/")[0], id)
+        first.setdefault(group_of(id), id)
     return set(list(first.values())[:CLIPS])
 
 

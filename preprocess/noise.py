@@ -23,8 +23,8 @@ import numpy as np
 from tqdm import tqdm
 
 from data.nrnet import Noise
-from data.splits import clip_ids, speaker_of
-from data.store import ClipStore
+from data.splits import add_split_flags, clip_ids
+from data.store import ClipStore, group_of
 from utils.audio import SAMPLE_RATE
 from utils.audio.noise import GENERATORS, SEEN, SILENCE, UNSEEN, power
 from utils.audio.raw_speech import SPEECH_RATE, SPEECH_WINDOW
@@ -43,10 +43,7 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
     )
     parser.add_argument("noise", type=Path, metavar="NOISE.h5", help="file to write")
     parser.add_argument("--generate", action="store_true", help="make noises, with voices of the clip store")
-    parser.add_argument(
-        "--dataset", choices=("grid", "lrw"), default="grid", help="whose splits (default grid)"
-    )
-    parser.add_argument("--splits", type=Path, metavar="DIR", help="folder with train.txt and test.txt")
+    add_split_flags(parser, "train.txt and test.txt")
     parser.add_argument("--seconds", type=float, default=60, help="of each generated recording (default 60)")
     parser.add_argument("--recordings", type=int, default=4, help="generated of each kind (default 4)")
     parser.add_argument("--seed", type=int, default=0, help="of what is generated (default 0)")
@@ -85,13 +82,13 @@ def generated(args: Namespace) -> Iterator[tuple[str, Noise]]:
 
 
 def read_voices(store: ClipStore, args: Namespace, split: str) -> list[np.ndarray]:
-    """Speech (n,) at 8 kHz of a split, one clip of every speaker before a second of any"""
+    """Speech (n,) at 8 kHz of a split, one clip of every group (see `group_of`) before a second of any"""
     ids = sorted(clip_ids(store, args.dataset, split, args.splits), key=lambda id: crc32(id.encode()))
     seen: Counter[str] = Counter()
     turns = []
     for id in ids:
-        turns.append((seen[speaker_of(id)], id))
-        seen[speaker_of(id)] += 1
+        turns.append((seen[group_of(id)], id))
+        seen[group_of(id)] += 1
     return [resample(store[id].audio, SAMPLE_RATE, SPEECH_RATE) for _, id in sorted(turns)[:VOICES]]
 
 

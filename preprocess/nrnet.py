@@ -3,7 +3,7 @@
     python -m preprocess.nrnet STORE TRAIN.h5 --dataset grid --splits DIR [--components 6]
 
 Takes the clips of the splits train and val, each marked as such; the principal components are fit on train alone, on
-motion relative to each speaker's rest shape, as AT-net's are. data/speech_file.py describes the layout.
+motion relative to each speaker's rest shape, as AT-net's are. data/nrnet_file.py describes the layout.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from data.atnet import clip_motion
-from data.splits import clip_ids
+from data.splits import add_split_flags, clip_ids
 from data.store import ClipStore
 from data.store_writer import TEXT
 from preprocess.pca import fit
@@ -33,15 +33,7 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
     parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument("store", type=Path, metavar="STORE", help="clip store, a file or a folder")
     parser.add_argument("train", type=Path, metavar="TRAIN.h5", help="file to write")
-    parser.add_argument(
-        "--dataset", choices=("grid", "lrw"), default="grid", help="whose splits (default grid)"
-    )
-    parser.add_argument(
-        "--splits",
-        type=Path,
-        metavar="DIR",
-        help="folder with train.txt and val.txt, instead of the corpus' own",
-    )
+    add_split_flags(parser, "train.txt and val.txt")
     parser.add_argument("--components", type=int, default=6, help="of the PCA (default 6, as in the paper)")
     return parser.parse_args(argv)
 

@@ -4,7 +4,8 @@
 
 What is analysed is motion, not faces: each clip's landmarks, steadied on nose and eye corners, minus the speaker's own
 rest shape. The file holds mean (136,), components (136, K), eigenvalues (K,), explained_variance (K,) as shares of the
-whole, rest_shape (136,), rest_opening, space and clips (how many). Beside it, PCA.png shows what each component does.
+whole, rest_shape (136,), rest_opening, space, and of the clips that it was fit on their number (clips), ids and
+ids_hash. Training refuses a basis of clips that it holds out. Beside it, PCA.png shows what each component does.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import numpy as np
 from tqdm import tqdm
 
 from data.atnet import clip_motion
-from data.splits import clip_ids
+from data.splits import add_split_flags, clip_ids, ids_hash
 from data.store import ClipStore
 from utils.errors import UserError, run
 from utils.face.basis import LandmarkBasis, default_basis_path, opening_signs, principal_components
@@ -37,12 +38,7 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
     parser.add_argument(
         "pca", type=Path, nargs="?", help="file to write (default: the store's name with _pca.npz)"
     )
-    parser.add_argument(
-        "--dataset", choices=("grid", "lrw"), default="grid", help="whose splits (default grid)"
-    )
-    parser.add_argument(
-        "--splits", type=Path, metavar="DIR", help="folder with train.txt, instead of the corpus' own"
-    )
+    add_split_flags(parser, "train.txt")
     parser.add_argument(
         "--components", type=int, default=6, help="how many to keep (default 6, as in the paper)"
     )
@@ -92,7 +88,14 @@ def main(args: Namespace) -> None:
     ids = clip_ids(store, args.dataset, "train", args.splits)
     basis, shares, rest = fit(store, ids, args.components)
     with replacing(path) as part:
-        basis.save(part, explained_variance=shares, rest_shape=rest, clips=len(ids))
+        basis.save(
+            part,
+            explained_variance=shares,
+            rest_shape=rest,
+            clips=len(ids),
+            ids=np.array(ids),
+            ids_hash=ids_hash(ids),
+        )
     write_image(path.with_suffix(".png"), draw(basis, shares, rest))
     for k, share in enumerate(shares):
         print(

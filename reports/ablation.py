@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.splits import clip_ids
+from data.splits import add_split_flags, clip_ids
 from data.store import ClipStore
 from evaluation.output import write_csv, write_json
 from evaluation.rows import AT_NET, FROM_TRUTH, STATIC, STILL
@@ -73,9 +73,7 @@ class Study:
 
 def parse_args(argv: list[str] | None = None) -> Namespace:
     flags = parser(__doc__)
-    add_flag(flags, "dataset", choices=("grid", "lrw"), default="grid", help="whose splits (default grid)")
-    add_flag(flags, "dataset_dir", type=Path, default=Path("store/grid.h5"), help="clip store")
-    add_flag(flags, "splits", type=Path, help="folder of train.txt, val.txt, test.txt, unseen.txt")
+    add_split_flags(flags, "train.txt, val.txt, test.txt and unseen.txt", store=True)
     add_flag(flags, "o", type=Path, default=Path("results/ablation"), help="where the results go")
     add_number(flags, "vg_steps", 600, "training steps of each VG-net")
     add_number(flags, "at_steps", 1200, "training steps of each AT-net")

@@ -19,8 +19,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from data.splits import clip_ids, speaker_of
-from data.store import Clip, ClipStore
+from data.splits import clip_ids
+from data.store import Clip, ClipStore, group_of
 from reports.demo_runs import DemoRuns
 from reports.face_figures import ASTRONAUT, FIGURES, FIRST, SECOND, Material, Photo, Utterance
 from reports.markdown import insert_into, marked_page
@@ -57,7 +57,7 @@ def gather(args: Namespace) -> Material:
     weights = [shorter(path) for path in (args.at_model, args.vg_model, args.nr_model)]
     check_inputs(*weights, *VOICES.values())
     store, detector = ClipStore(args.dataset_dir), FaceDetector()
-    people = {speaker_of(id): store[id] for id in reversed(clip_ids(store, "grid", "unseen", args.splits))}
+    people = {group_of(id): store[id] for id in reversed(clip_ids(store, "grid", "unseen", args.splits))}
     absent = [name for name in (FIRST, SECOND) if name not in people]
     if absent:
         raise UserError(f"{args.dataset_dir}: no clip of {absent[0]} in the split unseen; see --splits")

@@ -65,8 +65,11 @@ def make_clip(
     )
 
 
-def make_store(path: Path, clips: int = 4, frames: int = 24, size: int = 128, speakers: int = 2) -> Path:
-    """A store of ids s1/clip0, s2/clip1, ..., with its basis beside it and splits/{train,val,test}.txt."""
+def make_store(path: Path, clips: int = 5, frames: int = 24, size: int = 128, speakers: int = 2) -> Path:
+    """A store of ids s1/clip0, s2/clip1, ..., with its basis beside it, and lists in splits/.
+
+    The last clip is test, the one before it val, the others train.
+    """
     notes = dict(parameters=dict(size=size, landmarks="drawn"), versions={})
     writer = StoreWriter(path, dict(fps=25, sample_rate=16000, size=size, template=TEMPLATE, **notes))
     ids = []
@@ -77,7 +80,7 @@ def make_store(path: Path, clips: int = 4, frames: int = 24, size: int = 128, sp
     writer.pack()
     folder = path.parent / "splits"
     folder.mkdir(exist_ok=True)
-    for name, chosen in dict(train=ids[:-1], val=ids[-1:], test=ids[-1:]).items():
+    for name, chosen in dict(train=ids[:-2], val=ids[-2:-1], test=ids[-1:]).items():
         (folder / f"{name}.txt").write_text("\n".join(chosen) + "\n")
     make_basis().save(path.with_name(f"{path.stem}_pca.npz"))
     return path

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from data.loader import default_workers
+from data.splits import add_split_flags
 from training.precision import PRECISIONS
 from utils import cli
 from utils.cli import add_device_flags, add_flag, add_number, add_switch
@@ -17,13 +18,7 @@ def add_training_flags(
 ) -> None:
     """Flags that atnet.py and vgnet.py share. name: of the network; the numbers are the script's defaults."""
     add_device_flags(parser)
-    add_flag(
-        parser, "dataset", choices=("grid", "lrw"), default="grid", help="whose splits to use (default grid)"
-    )
-    add_flag(
-        parser, "dataset_dir", type=Path, default=Path("store/grid.h5"), help="clip store, a file or a folder"
-    )
-    add_flag(parser, "splits", type=Path, help="folder with train.txt and val.txt, one clip id a line")
+    add_split_flags(parser, "train.txt and val.txt", store=True)
     add_flag(parser, "load_model", type=Path, help="weights to start from, instead of random ones")
     weights, pictures = Path("model") / name, Path("sample") / name
     add_flag(parser, "model_dir", type=Path, default=weights, help=f"folder of weights (default {weights})")

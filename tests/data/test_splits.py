@@ -1,8 +1,19 @@
+from argparse import ArgumentParser
+from itertools import combinations
 from pathlib import Path
 
 import pytest
 
-from data.splits import SPLITS, check_lists, clip_ids, read_split, split_grid
+from data.splits import (
+    SPLITS,
+    add_split_flags,
+    check_lists,
+    clip_ids,
+    held_out,
+    ids_hash,
+    read_split,
+    split_grid,
+)
 from data.store import ClipStore
 from data.store_writer import StoreWriter
 from tests.data.test_store import SIZE, attributes
@@ -73,7 +84,23 @@ def test_lists_that_leak_are_refused(store, tmp_path):
     with pytest.raises(UserError, match=r"clip s1/clip0 is in both train\.txt and test\.txt"):
         clip_ids(store, "grid", "train", write_lists(tmp_path, train=["s1/clip0"], test=["s1/clip0"]))
     with pytest.raises(UserError, match=r"unseen\.txt has speaker s1"):
-        check_lists(dict(train=["s1/clip0"], unseen=["s1/clip2"]), tmp_path)
+        check_lists(dict(train=["s1/clip0"], unseen=["s1/clip2"]), tmp_path, "grid")
+
+
+@pytest.mark.parametrize(("one", "other"), [*combinations(SPLITS, 2)])
+def test_no_two_lists_share_a_clip_but_test_and_unseen(store, tmp_path, one, other):
+    lists = dict(train=["s1/clip0"], val=["s1/clip2"], test=["s2/clip1"], unseen=["s2/clip3"])
+    check_lists(lists, tmp_path, "grid")
+    lists[other] = [*lists[other], *lists[one]]
+    folder = write_lists(tmp_path, **lists)
+    if (one, other) == ("test", "unseen"):
+        assert clip_ids(store, "grid", "unseen", folder) == ["s2/clip1", "s2/clip3"]
+        return
+    with pytest.raises(UserError) as refused:
+        clip_ids(store, "grid", "test", folder)
+    said = str(refused.value)
+    assert said.startswith(f"{folder}: ") and "\n" not in said
+    assert all(part in said for part in (f"{one}.txt", f"{other}.txt", lists[one][0]))
 
 
 def test_grid_without_lists(store):
@@ -82,11 +109,63 @@ def test_grid_without_lists(store):
         clip_ids(store, "grid", "test")
 
 
-def test_lrw_follows_its_own_folders(tmp_path):
-    writer = StoreWriter(tmp_path / "ABOUT.h5", attributes())
+@pytest.fixture(scope="module")
+def lrw(tmp_path_factory) -> ClipStore:
+    folder = tmp_path_factory.mktemp("lrw")
+    writer = StoreWriter(folder / "ABOUT.h5", attributes())
     for number, split in enumerate(["train", "train", "val", "test"]):
         writer.add(f"ABOUT/{split}/ABOUT_{number:05}", make_clip(number, 3, SIZE, split))
     writer.pack()
-    store = ClipStore(tmp_path)
-    assert [len(clip_ids(store, "lrw", split)) for split in ("train", "val", "test")] == [2, 1, 1]
-    assert clip_ids(store, "lrw", "val") == ["ABOUT/val/ABOUT_00002"]
+    return ClipStore(folder)
+
+
+def test_lrw_follows_its_own_folders(lrw):
+    assert [len(clip_ids(lrw, "lrw", split)) for split in ("train", "val", "test")] == [2, 1, 1]
+    assert clip_ids(lrw, "lrw", "val") == ["ABOUT/val/ABOUT_00002"]
+    with pytest.raises(UserError, match="see --splits"):
+        clip_ids(lrw, "lrw", "unseen")
+
+
+def test_lrw_has_unseen_clips_of_words_in_training(lrw, tmp_path):
+    train, unseen = ["ABOUT/train/ABOUT_00000"], ["ABOUT/train/ABOUT_00001"]
+    folder = write_lists(tmp_path, train=train, unseen=unseen)
+    assert clip_ids(lrw, "lrw", "unseen", folder) == unseen
+    write_lists(tmp_path, unseen=train)
+    with pytest.raises(
+        UserError, match=r"clip ABOUT/train/ABOUT_00000 is in both train\.txt and unseen\.txt"
+    ):
+        clip_ids(lrw, "lrw", "unseen", folder)
+
+
+def test_what_is_held_out(store, tmp_path):
+    folder = write_lists(
+        tmp_path, train=["s1/clip0"], val=["s1/clip2"], test=["s2/a"], unseen=["s2/a", "s3/b"]
+    )
+    assert held_out(store, "grid", folder) == {"s1/clip2", "s2/a", "s3/b"}
+    assert held_out(store, "grid", None) == set()  # too few for a twentieth
+
+
+def test_the_hash_of_clips_knows_which_but_not_their_order():
+    assert ids_hash(["s1/a", "s1/b"]) == ids_hash(["s1/b", "s1/a"])
+    different = [[], ["s1/a"], ["s1/a", "s1/b"], ["s1/as1/b"], ["s1/a", "s1/c"]]
+    assert len({ids_hash(ids) for ids in different}) == 5 and len(ids_hash([])) == 16
+
+
+@pytest.mark.parametrize("dashes", ["-", "--"])
+def test_the_flags_of_splits(dashes, tmp_path):
+    parser = ArgumentParser()
+    add_split_flags(parser, "train.txt", store=True)
+    args = parser.parse_args([f"{dashes}dataset", "lrw", f"{dashes}splits", str(tmp_path)])
+    assert (args.dataset, args.splits, args.dataset_dir) == ("lrw", tmp_path, Path("store/grid.h5"))
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--dataset", "timit"])
+
+
+def test_a_list_with_a_byte_order_mark(store, tmp_path):
+    (tmp_path / "train.txt").write_text("s1/clip0\ns2/clip1\n", encoding="utf-8-sig")
+    assert clip_ids(store, "grid", "train", tmp_path) == ["s1/clip0", "s2/clip1"]
+
+
+def test_a_clip_listed_twice_counts_once(store, tmp_path):
+    folder = write_lists(tmp_path, train=["s1/clip0", "s2/clip1", "s1/clip0"])
+    assert clip_ids(store, "grid", "train", folder) == ["s1/clip0", "s2/clip1"]

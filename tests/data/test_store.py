@@ -160,6 +160,23 @@ def test_truncated_incomplete_and_foreign_stores(tmp_path):
         ClipStore(path)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("fps", 30), ("fps", 25.5), ("sample_rate", 8000), ("fps", [25, 25])]
+)
+def test_other_rates_are_refused_in_every_file(tmp_path, name, value):
+    for word in ("ABOUT", "BEING"):
+        writer = StoreWriter(tmp_path / f"{word}.h5", attributes())
+        writer.add(f"{word}/train/{word}_00001", clip())
+        writer.pack()
+    with h5py.File(tmp_path / "BEING.h5", "a") as file:
+        file.attrs[name] = value
+    for open_it in (lambda: ClipStore(tmp_path), lambda: StoreWriter(tmp_path / "BEING.h5", attributes())):
+        with pytest.raises(UserError, match=r"BEING\.h5: ") as refused:
+            open_it()
+        assert "\n" not in str(refused.value)
+    assert len(ClipStore(tmp_path / "ABOUT.h5")) == 1
+
+
 def test_a_clip_that_is_not_there(tmp_path):
     store = ClipStore(make_store(tmp_path / "a.h5", clips=2, frames=4, size=SIZE))
     with pytest.raises(UserError, match="has no clip s9/x; the ids look like s1/clip0"):

@@ -1,19 +1,22 @@
+from zipfile import ZipFile
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from data.atnet import clip_motion
+from data.splits import held_out, ids_hash
 from data.store import ClipStore
 from preprocess import pca
-from tests.synthetic import make_store
+from tests.synthetic import make_basis, make_store
 from utils.errors import UserError
-from utils.face.basis import LandmarkBasis
+from utils.face.basis import LandmarkBasis, refuse_leaks
 from utils.face.landmarks import mouth_opening
 
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
-    return make_store(tmp_path_factory.mktemp("store") / "a.h5", clips=5, frames=30)
+    return make_store(tmp_path_factory.mktemp("store") / "a.h5", clips=6, frames=30)
 
 
 def fit(path, out, *options: str) -> LandmarkBasis:
@@ -65,6 +68,38 @@ def test_test_clips_do_not_count(path, tmp_path):
     assert np.abs(one.mean - everything.mean).max() > 1e-5
 
 
+def test_a_basis_knows_the_clips_that_it_was_fit_on(path, tmp_path):
+    out, lists = tmp_path / "pca.npz", path.parent / "splits"
+    fit(path, out, "--splits", str(lists))
+    store, train = ClipStore(path), (lists / "train.txt").read_text().split()
+    refuse_leaks(out, held_out(store, "grid", lists))
+    with np.load(out) as file:
+        assert file["ids"].tolist() == sorted(train) and file["ids_hash"] == ids_hash(train)
+    with pytest.raises(UserError, match=rf"pca\.npz.*{train[1]}.*--splits") as refused:
+        refuse_leaks(out, ["s9/other", train[1]])
+    assert "\n" not in str(refused.value)
+    make_basis().save(tmp_path / "old.npz")
+    refuse_leaks(tmp_path / "old.npz", train)  # files of before do not tell
+
+
+def test_a_damaged_basis_is_one_line(tmp_path):
+    out = tmp_path / "pca.npz"
+    make_basis().save(out, ids=np.array([f"s1/{number}" for number in range(100)]))
+    whole = out.read_bytes()
+    with ZipFile(out) as file:
+        places = {name: file.getinfo(f"{name}.npy").header_offset + 60 for name in ("mean", "ids")}
+    for name, read in dict(mean=LandmarkBasis.load, ids=lambda path: refuse_leaks(path, ["s2/a"])).items():
+        for size in (8, 100):
+            place = places[name]
+            out.write_bytes(whole[:place] + b"\xff" * size + whole[place + size :])
+            with pytest.raises(UserError, match="no landmark basis") as refused:
+                read(out)
+            assert "\n" not in str(refused.value)
+    np.save(tmp_path / "array.npy", np.zeros(3))
+    with pytest.raises(UserError, match=r"array\.npy: no landmark basis"):
+        LandmarkBasis.load(tmp_path / "array.npy")
+
+
 def test_the_picture_and_the_default_name(path):
     pca.main(pca.parse_args([str(path), "--components", "3"]))
     LandmarkBasis.load(path.with_name("a_pca.npz"))
@@ -77,7 +112,7 @@ def test_mistakes(path, tmp_path):
         (["none.h5", "a.npz"], "no such clip store"),
         ([str(path), "a.txt"], "ends so"),
         ([str(path), "a.npz", "--components", "0"], "from 1 to 136"),
-        ([str(path), str(tmp_path / "a.npz"), "--dataset", "lrw"], "none of its 5 clips"),
+        ([str(path), str(tmp_path / "a.npz"), "--dataset", "lrw"], "none of its 6 clips"),
     ):
         with pytest.raises(UserError, match=message):
             pca.main(pca.parse_args(options))

@@ -68,7 +68,7 @@ def home(tmp_path_factory) -> Path:
     write_wav(home / "speech" / "one.wav", 0.5)
     write_wav(home / "speech" / "deep er" / "two.wav", 0.3)
     write_sphere(home / "speech" / "TIMIT.WAV", 0.4)
-    make_store(home / "store.h5", clips=4, frames=24, size=32)
+    make_store(home / "store.h5", clips=5, frames=24, size=32)
     with h5py.File(home / "noise.h5", "w") as file:
         for number, (kind, side) in enumerate([("pink", "train"), ("pink", "test"), ("chords", "test")]):
             file[f"{side}_{kind}"] = np.random.default_rng(number).normal(size=9000)

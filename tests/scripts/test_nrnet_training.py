@@ -38,7 +38,7 @@ SMALL = "-filters 2 -frames 6 -batch_size 4 -dropout 0 -num_thread 0 -cuda false
 def home(tmp_path_factory) -> Path:
     """store.h5, train.h5 and noise.h5"""
     home = tmp_path_factory.mktemp("nrnet")
-    store = make_store(home / "store.h5", clips=6, frames=24, size=32)
+    store = make_store(home / "store.h5", clips=7, frames=24, size=32)
     splits = ["--splits", home / "splits"]
     assert call(file_script, store, home / "train.h5", *splits, "--components", 4) == 0
     short = ["--seconds", 3, "--recordings", 1]

@@ -17,6 +17,7 @@ from data.splits import clip_ids
 from data.store import ClipStore
 from data.vgnet import PortraitSamples
 from models import ATNet, ATNetSingle, Discriminator, VGNet, load_model, save_model
+from preprocess import pca
 from tests.synthetic import make_store
 from training.state import read_state
 from training.stop import Stop
@@ -69,6 +70,18 @@ def test_resume_equals_an_uninterrupted_run(script, store, tmp_path):
     assert train(script, store, tmp_path / "halves", *options, "-steps", 2) == 0
     assert train(script, store, tmp_path / "halves", *options, "-steps", 4) == 0
     same(weights(tmp_path / "whole"), weights(tmp_path / "halves"), rtol=0, atol=0)
+
+
+def test_a_basis_of_clips_that_are_held_out_is_refused(store, tmp_path, capsys):
+    """Fit without the lists, by GRID's rule, on clips that the lists keep for val and test."""
+    assert run(pca.main, lambda: pca.parse_args([str(store), str(tmp_path / "all.npz")])) == 0
+    assert train(atnet, store, tmp_path / "model", "-steps", 1, "-pca", tmp_path / "all.npz") == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith(f"error: {tmp_path / 'all.npz'}: ") and "s2/clip3" in said
+    assert not [*(tmp_path / "model").glob("*.*")]
+    splits = ["--splits", str(store.parent / "splits")]
+    assert run(pca.main, lambda: pca.parse_args([str(store), str(tmp_path / "train.npz"), *splits])) == 0
+    assert train(atnet, store, tmp_path / "model", "-steps", 1, "-pca", tmp_path / "train.npz") == 0
 
 
 def test_a_run_with_other_settings_is_not_resumed(store, tmp_path, capsys):

@@ -12,21 +12,12 @@ from functools import lru_cache
 import numpy as np
 
 from utils.audio import SAMPLE_RATE, SAMPLES_PER_FRAME
-from utils.audio.windows import CONTEXT, FrameWindows
+from utils.audio.windows import CONTEXT, FrameWindows, cut, sliding
 
 HOP, WINDOW, FFT_SIZE = 160, 400, 512
-
-
 FILTERS, CEPSTRA = 26, 12
-
-
 ROWS_PER_FRAME = SAMPLES_PER_FRAME // HOP
-
-
-ROWS = ROWS_PER_FRAME * (2 * CONTEXT + 1)
-
-
-PADDING = CONTEXT * SAMPLES_PER_FRAME
+ROWS = ROWS_PER_FRAME * (2 * CONTEXT + 1)  # of a video frame's window
 
 
 def mfcc(audio: np.ndarray, warp: float = 1.0) -> np.ndarray:
@@ -52,11 +43,8 @@ def windows(audio: np.ndarray, frames: int, warp: float = 1.0, start: int = 0) -
 
 def context(audio: np.ndarray, frames: int, start: int = 0) -> np.ndarray:
     """audio (N,) -> the samples that the windows of frames start ... start + frames - 1 see, zero-padded"""
-    begin = start * SAMPLES_PER_FRAME - PADDING
-    end = begin + _span(ROWS_PER_FRAME * (frames + 2 * CONTEXT))
-    inside = np.asarray(audio, np.float32)[max(0, begin) : max(0, end)]
-    left = max(0, -begin)
-    return np.pad(inside, (left, end - begin - left - len(inside)))
+    rows = ROWS_PER_FRAME * (frames + 2 * CONTEXT)
+    return cut(audio, SAMPLES_PER_FRAME * (start - CONTEXT), _span(rows))
 
 
 def context_windows(samples: np.ndarray, warp: float = 1.0) -> np.ndarray:
@@ -95,7 +83,7 @@ def _preemphasise(audio: np.ndarray, before: float) -> np.ndarray:
 
 def _cepstra(emphasised: np.ndarray, rows: int, warp: float) -> np.ndarray:
     """emphasised (at least 400 + 160 (rows - 1),) -> (rows, 12)"""
-    frames = np.lib.stride_tricks.sliding_window_view(emphasised, WINDOW)[: HOP * rows : HOP]
+    frames = sliding(emphasised, WINDOW, HOP)[:rows]
     power = np.abs(np.fft.rfft(frames.astype(np.float64), FFT_SIZE)) ** 2 / FFT_SIZE
     energies = power @ _mel_filters(warp).T
     energies[energies == 0] = np.finfo(float).eps
@@ -104,8 +92,7 @@ def _cepstra(emphasised: np.ndarray, rows: int, warp: float) -> np.ndarray:
 
 def _stack(rows: np.ndarray) -> np.ndarray:
     """rows (4 (T + 6), 12) -> (T, 28, 12)"""
-    stacked = np.lib.stride_tricks.sliding_window_view(rows, ROWS, axis=0)[::ROWS_PER_FRAME]
-    return np.ascontiguousarray(stacked.transpose(0, 2, 1))
+    return np.ascontiguousarray(sliding(rows, ROWS, ROWS_PER_FRAME).transpose(0, 2, 1))
 
 
 @lru_cache(maxsize=64)

@@ -12,36 +12,23 @@ from collections.abc import Iterable
 import numpy as np
 
 from utils.audio import FPS
-from utils.audio.windows import CONTEXT, FrameWindows
+from utils.audio.windows import CONTEXT, FrameWindows, cut, sliding
 
 SPEECH_RATE = 8000
-
-
 SPEECH_STEP = SPEECH_RATE // FPS  # samples of a video frame
-
-
 SPEECH_WINDOW = SPEECH_STEP * (2 * CONTEXT + 1)
-
-
 LOOK_AHEAD = CONTEXT / FPS  # seconds of sound after a frame's own that its window holds: 120 ms
-
-
 RMS = 1.0  # loudness that a recording is brought to: what a network of Xavier's initial weights wants to hear
 
 
 def speech_context(speech: np.ndarray, frames: int, start: int = 0) -> np.ndarray:
     """speech (N,) -> (320 (frames + 6),): what the windows of frames start ... start + frames - 1 see, zero-padded"""
-    begin = SPEECH_STEP * (start - CONTEXT)
-    end = begin + SPEECH_STEP * (frames + 2 * CONTEXT)
-    inside = np.asarray(speech, np.float32)[max(0, begin) : max(0, end)]
-    left = max(0, -begin)
-    return np.pad(inside, (left, end - begin - left - len(inside)))
+    return cut(speech, SPEECH_STEP * (start - CONTEXT), SPEECH_STEP * (frames + 2 * CONTEXT))
 
 
 def speech_windows(speech: np.ndarray, frames: int, start: int = 0) -> np.ndarray:
     """speech (N,), the number of video frames T -> (T, 2240), float32; the first window is that of frame `start`"""
-    samples = speech_context(speech, frames, start)
-    return np.lib.stride_tricks.sliding_window_view(samples, SPEECH_WINDOW)[::SPEECH_STEP].copy()
+    return sliding(speech_context(speech, frames, start), SPEECH_WINDOW, SPEECH_STEP).copy()
 
 
 class SpeechWindows(FrameWindows):
@@ -59,8 +46,7 @@ class SpeechWindows(FrameWindows):
         return sound * self.gain
 
     def cut(self, ready: int) -> np.ndarray:
-        windows = np.lib.stride_tricks.sliding_window_view(self.buffer, SPEECH_WINDOW)
-        return windows[: SPEECH_STEP * ready : SPEECH_STEP].copy()
+        return sliding(self.buffer, SPEECH_WINDOW, SPEECH_STEP)[:ready].copy()
 
 
 class Loudness:

@@ -7,6 +7,18 @@ import numpy as np
 CONTEXT = 3  # video frames on either side of the one that a window describes
 
 
+def cut(sound: np.ndarray, begin: int, length: int) -> np.ndarray:
+    """sound (N,) -> (length,) of it from sample `begin` on, float32; zeros before its first and after its last"""
+    inside = np.asarray(sound, np.float32)[max(0, begin) : max(0, begin + length)]
+    left = min(length, max(0, -begin))
+    return np.pad(inside, (left, length - left - len(inside)))
+
+
+def sliding(values: np.ndarray, window: int, step: int) -> np.ndarray:
+    """values (N, ...) -> (1 + (N - window) // step, ..., window): a view, which must not be written to"""
+    return np.lib.stride_tricks.sliding_window_view(values, window, axis=0)[::step]
+
+
 class FrameWindows:
     """Sound that arrives in pieces, waiting until the window of the next video frame is whole.
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
 
-from utils.errors import UserError
-from utils.face.landmarks import (
-    LOWER_INNER_LIP,
-    UPPER_INNER_LIP,
-)
+from utils.errors import UserError, reason
+from utils.face.landmarks import LOWER_INNER_LIP, UPPER_INNER_LIP
 
 
 def principal_components(pieces: Iterable[np.ndarray], count: int) -> tuple[np.ndarray, ...]:
@@ -77,18 +76,13 @@ class LandmarkBasis:
     @classmethod
     def load(cls, path: Path) -> LandmarkBasis:
         """Raises UserError where the file is missing or is not such a basis."""
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = [file[name].astype(np.float32) for name in ("mean", "components", "eigenvalues")]
-                return cls(*arrays, str(file["space"]), float(file["rest_opening"]))
-        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-            raise UserError(
-                f"{path}: no landmark basis ({error}); make one with python -m preprocess.pca"
-            ) from error
+        with _opened(path) as file:
+            arrays = [file[name].astype(np.float32) for name in ("mean", "components", "eigenvalues")]
+            return cls(*arrays, str(file["space"]), float(file["rest_opening"]))
 
     def save(self, path: Path, **notes: np.ndarray | float) -> None:
         """Writes the basis, and notes on how it was made, as a .npz file."""
-        np.savez(path, **dataclasses.asdict(self), **notes)
+        np.savez_compressed(path, **dataclasses.asdict(self), **notes)
 
     def project(self, landmarks: np.ndarray) -> np.ndarray:
         """landmarks (..., D) -> coefficients (..., K)"""
@@ -115,6 +109,30 @@ class LandmarkBasis:
         opening = (points[LOWER_INNER_LIP, 1] - points[UPPER_INNER_LIP, 1]).mean()
         excess = max(0.0, float(opening) - self.rest_opening)
         return (normalised - excess * self.opening_direction()).astype(np.float32)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[np.lib.npyio.NpzFile]:
+    """A basis' file; what goes wrong while it is read is a UserError."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            yield file
+    except (OSError, ValueError, TypeError, KeyError, EOFError, BadZipFile, zlib.error) as error:
+        raise UserError(
+            f"{path}: no landmark basis ({reason(error)}); make one with python -m preprocess.pca"
+        ) from error
+
+
+def refuse_leaks(path: Path, held_out: Iterable[str]) -> None:
+    """Raises UserError where the basis was fit on a clip that is held out; files without their clips' ids pass."""
+    with _opened(path) as file:
+        fit_on = file["ids"].tolist() if "ids" in file else []
+    leaked = sorted(set(fit_on) & set(held_out))
+    if leaked:
+        raise UserError(
+            f"{path}: was fit on clips that are held out, such as {leaked[0]}; fit it on the training clips alone: "
+            "run python -m preprocess.pca STORE --splits DIR again, with the lists of this run"
+        )
 
 
 def default_basis_path(store: Path) -> Path:
