@@ -48,23 +48,16 @@ class Crop:
 def read_clip(clip: RawClip, crop: Crop, detector: FaceDetector | None) -> ClipArrays:
     """Decodes, finds the face, aligns and cuts it. detector: needed where the clip has no precomputed landmarks.
 
-    Frames at the ends that do not show the face are cut off, with their sound; see `face_span`. The clip's metadata
-    then hold first_frame, the number of its first frame in the video, and source_frames, how many the video has; its
-    transcript stays that of the whole video.
+    Where ends are cut off (see `face_span`), the metadata hold first_frame and source_frames: the number of the clip's
+    first frame in the video, and how many the video has. The transcript stays that of the whole video.
 
     Raises UserError with the reason where the clip is damaged, has no sound, or its face is lost or too small.
     """
     frames = list(read_video(clip.video))
-    audio = _read_sound(clip, len(frames))
-    if clip.landmarks:
-        points = _precomputed(clip.landmarks, len(frames))
-    else:
-        points = detector.track(frames, longest_gap=int(LARGEST_LOSS * len(frames)))
+    count, audio, points = len(frames), _read_sound(clip, len(frames)), _landmarks(clip, frames, detector)
     span = face_span(frames, points)
-    metadata = clip.metadata
-    if span.stop - span.start < len(frames):
-        metadata = metadata | dict(first_frame=str(span.start), source_frames=str(len(frames)))
     frames, points = frames[span], fill_gaps(points[span])
+    cut = dict(first_frame=str(span.start), source_frames=str(count)) if len(frames) < count else {}
     audio = audio[span.start * SAMPLES_PER_FRAME : span.stop * SAMPLES_PER_FRAME]
     transforms = crop_transforms(points, crop.size, crop.smoothing)
     zoom = float(np.hypot(transforms[:, 0, 0], transforms[:, 1, 0]).max())
@@ -84,7 +77,7 @@ def read_clip(clip: RawClip, crop: Crop, detector: FaceDetector | None) -> ClipA
         source=clip.source,
         source_size=(frames[0].shape[1], frames[0].shape[0]),
         split=clip.split,
-        metadata=metadata,
+        metadata=clip.metadata | cut,
     )
 
 
@@ -122,6 +115,13 @@ def _read_sound(clip: RawClip, frames: int) -> np.ndarray:
             f"its sound lasts {len(audio) / SAMPLE_RATE:.2f} s, its pictures {frames / FPS:.2f} s"
         )
     return np.pad(audio, (0, missing))
+
+
+def _landmarks(clip: RawClip, frames: list[np.ndarray], detector: FaceDetector | None) -> np.ndarray:
+    """(T, 68, 2) source pixels; NaN rows stand for frames without a face"""
+    if clip.landmarks:
+        return _precomputed(clip.landmarks, len(frames))
+    return detector.track(frames, longest_gap=int(LARGEST_LOSS * len(frames)))
 
 
 def _precomputed(path: Path, frames: int) -> np.ndarray:

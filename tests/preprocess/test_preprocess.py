@@ -9,13 +9,12 @@ import pytest
 from skimage import data
 
 from data.store import ClipStore
-from preprocess import grid, lrw, run
+from preprocess import corpus, grid, lrw
 from preprocess.clip import RawClip, face_span
 from tests.raw_corpus import make_pictures_video, make_video, save_landmarks, tone, write_wav
 from tests.utils.test_detector import portrait
 from utils.audio.mfcc import windows
-from utils.errors import UserError
-from utils.errors import run as run_script
+from utils.errors import UserError, run
 from utils.face.alignment import apply_transform
 from utils.face.landmarks import STABLE, TEMPLATE
 
@@ -100,7 +99,7 @@ def test_the_store_says_how_it_was_made(store):
     notes = store.attributes
     assert (notes["fps"], notes["sample_rate"], notes["size"]) == (25, 16000, 128)
     assert notes["parameters"] == dict(size=128, smoothing=2.0, quality=95, landmarks="precomputed")
-    assert set(notes["versions"]) == set(run.PACKAGES) and notes["versions"]["numpy"] == np.__version__
+    assert set(notes["versions"]) == set(corpus.PACKAGES) and notes["versions"]["numpy"] == np.__version__
 
 
 def test_again_is_resume(raw, tmp_path, capsys):
@@ -118,7 +117,7 @@ def test_again_is_resume(raw, tmp_path, capsys):
 
 
 def test_a_killed_run_loses_only_the_clip_in_work(raw, store, tmp_path, monkeypatch):
-    path, calls, read_clip = tmp_path / "grid.h5", [], run.read_clip
+    path, calls, read_clip = tmp_path / "grid.h5", [], corpus.read_clip
 
     def interrupted(clip, crop, detector):
         calls.append(clip.id)
@@ -126,7 +125,7 @@ def test_a_killed_run_loses_only_the_clip_in_work(raw, store, tmp_path, monkeypa
             raise KeyboardInterrupt
         return read_clip(clip, crop, detector)
 
-    monkeypatch.setattr(run, "read_clip", interrupted)
+    monkeypatch.setattr(corpus, "read_clip", interrupted)
     with pytest.raises(KeyboardInterrupt):
         preprocess(grid, raw, path)
     assert not path.exists()
@@ -164,7 +163,7 @@ def test_a_clip_that_kills_its_worker_is_skipped_and_listed(raw, tmp_path, capsy
     args = grid.parse_args([str(raw), str(tmp_path / "grid.h5"), *options])
     first, second, third = grid.find_clips(raw)
     clips = [first, Killer(second.id, second.video, second.source), third]
-    run.make_store(args.store, [(args.store, clips)], args)
+    corpus.make_store(args.store, [(args.store, clips)], args)
     assert ClipStore(args.store).ids == ["s1/bbaf2n", "s2/lwae8n"]
     (skip,) = skipped(tmp_path / "grid_skipped.csv").items()
     assert skip[0] == "s1/bbaf3s" and "the process that read it died" in skip[1]
@@ -365,6 +364,6 @@ def test_mistakes_end_in_one_line(tmp_path, monkeypatch, capsys, options, messag
         points = make_video(tmp_path / "raw" / "s1" / "bad.mp4", frames=6)
         save_landmarks(tmp_path / "landmarks", "s1/bad", points)
         options = [*options, "--landmarks", "landmarks"]
-    assert run_script(grid.main, lambda: grid.parse_args(["--workers", "1", *options])) == 2
+    assert run(grid.main, lambda: grid.parse_args(["--workers", "1", *options])) == 2
     lines = capsys.readouterr().err.strip().splitlines()
     assert lines[-1].startswith("error: ") and message in lines[-1]
