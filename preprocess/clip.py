@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,12 @@ from utils.audio import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 from utils.audio.mfcc import HOP, WINDOW, mfcc
 from utils.errors import UserError
 from utils.face.alignment import apply_transform, crop_face, crop_transforms
-from utils.face.detector import LONGEST_GAP, FaceDetector, fill_gaps
+from utils.face.detector import FaceDetector, fill_gaps
 from utils.media.read import read_audio, read_video, video_start
 
 LARGEST_ZOOM = 4.0  # a face that must be magnified more than this is too small to be of use
+LARGEST_LOSS = 1 / 3  # of a clip's frames, that may be cut off for want of a face
+JUMP = 25  # grey levels, mean over the picture: a new shot. A head that turns before a wall makes 19, a talking one 2
 
 
 @dataclass(frozen=True)
@@ -45,14 +48,17 @@ class Crop:
 def read_clip(clip: RawClip, crop: Crop, detector: FaceDetector | None) -> ClipArrays:
     """Decodes, finds the face, aligns and cuts it. detector: needed where the clip has no precomputed landmarks.
 
+    Where ends are cut off (see `face_span`), the metadata hold first_frame and source_frames: the number of the clip's
+    first frame in the video, and how many the video has. The transcript stays that of the whole video.
+
     Raises UserError with the reason where the clip is damaged, has no sound, or its face is lost or too small.
     """
     frames = list(read_video(clip.video))
-    audio = _read_sound(clip, len(frames))
-    points = (
-        _precomputed(clip.landmarks, len(frames)) if clip.landmarks else detector.track(frames, LONGEST_GAP)
-    )
-    points = fill_gaps(points)
+    count, audio, points = len(frames), _read_sound(clip, len(frames)), _landmarks(clip, frames, detector)
+    span = face_span(frames, points)
+    frames, points = frames[span], fill_gaps(points[span])
+    cut = dict(first_frame=str(span.start), source_frames=str(count)) if len(frames) < count else {}
+    audio = audio[span.start * SAMPLES_PER_FRAME : span.stop * SAMPLES_PER_FRAME]
     transforms = crop_transforms(points, crop.size, crop.smoothing)
     zoom = float(np.hypot(transforms[:, 0, 0], transforms[:, 1, 0]).max())
     if zoom > LARGEST_ZOOM * crop.size / 128:
@@ -71,8 +77,32 @@ def read_clip(clip: RawClip, crop: Crop, detector: FaceDetector | None) -> ClipA
         source=clip.source,
         source_size=(frames[0].shape[1], frames[0].shape[0]),
         split=clip.split,
-        metadata=clip.metadata,
+        metadata=clip.metadata | cut,
     )
+
+
+def face_span(frames: list[np.ndarray], points: np.ndarray) -> slice:
+    """The frames from the first that shows the face to the last, where points (T, 68, 2) are NaN for those without one
+
+    One GRID clip in a hundred begins with a dozen grey frames of which only what moves is drawn: the picture that they
+    build on is missing. There is no face to be found in them, looking forward or back, and what dlib takes for one
+    now and then is none to learn from. So where the ends show no face, the clip is the shot that shows it longest.
+
+    Raises UserError where more than a third of the frames would be lost.
+    """
+    seen = ~np.isnan(points).any(axis=(1, 2))
+    if not seen.any() or (seen[0] and seen[-1]):
+        return slice(0, len(frames))  # nothing to cut off, or nothing that would be left
+    coarse = [frame[::4, ::4].astype(np.int16) for frame in frames]
+    jumps = [i for i in range(1, len(coarse)) if np.abs(coarse[i] - coarse[i - 1]).mean() > JUMP]
+    first, last = max(pairwise([0, *jumps, len(frames)]), key=lambda shot: seen[slice(*shot)].sum())
+    shown = first + np.flatnonzero(seen[first:last])
+    span = slice(int(shown[0]), int(shown[-1]) + 1)
+    if span.stop - span.start < (1 - LARGEST_LOSS) * len(frames):
+        raise UserError(
+            f"no face but in frames {span.start} to {span.stop - 1} of its {len(frames)}, too few of them"
+        )
+    return span
 
 
 def _read_sound(clip: RawClip, frames: int) -> np.ndarray:
@@ -85,6 +115,13 @@ def _read_sound(clip: RawClip, frames: int) -> np.ndarray:
             f"its sound lasts {len(audio) / SAMPLE_RATE:.2f} s, its pictures {frames / FPS:.2f} s"
         )
     return np.pad(audio, (0, missing))
+
+
+def _landmarks(clip: RawClip, frames: list[np.ndarray], detector: FaceDetector | None) -> np.ndarray:
+    """(T, 68, 2) source pixels; NaN rows stand for frames without a face"""
+    if clip.landmarks:
+        return _precomputed(clip.landmarks, len(frames))
+    return detector.track(frames, longest_gap=int(LARGEST_LOSS * len(frames)))
 
 
 def _precomputed(path: Path, frames: int) -> np.ndarray:

@@ -18,7 +18,7 @@ from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from pathlib import Path
 
 from preprocess.clip import RawClip
-from preprocess.run import add_arguments, check_arguments, make_store
+from preprocess.corpus import add_arguments, check_arguments, make_store
 from utils.errors import UserError, run
 
 VIDEOS = set(".mpg .mpeg .mp4 .m4v .mov .avi .mkv .webm .mts .ts .flv .wmv .vob .ogv".split())

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from preprocess.clip import RawClip
-from preprocess.run import add_arguments, check_arguments, make_store
+from preprocess.corpus import add_arguments, check_arguments, make_store
 from utils.errors import UserError, run
 from utils.files import writable_folder
 

@@ -9,13 +9,12 @@ import pytest
 from skimage import data
 
 from data.store import ClipStore
-from preprocess import grid, lrw, run
-from preprocess.clip import RawClip
+from preprocess import corpus, grid, lrw
+from preprocess.clip import RawClip, face_span
 from tests.raw_corpus import make_pictures_video, make_video, save_landmarks, tone, write_wav
 from tests.utils.test_detector import portrait
 from utils.audio.mfcc import windows
-from utils.errors import UserError
-from utils.errors import run as run_script
+from utils.errors import UserError, run
 from utils.face.alignment import apply_transform
 from utils.face.landmarks import STABLE, TEMPLATE
 
@@ -100,7 +99,7 @@ def test_the_store_says_how_it_was_made(store):
     notes = store.attributes
     assert (notes["fps"], notes["sample_rate"], notes["size"]) == (25, 16000, 128)
     assert notes["parameters"] == dict(size=128, smoothing=2.0, quality=95, landmarks="precomputed")
-    assert set(notes["versions"]) == set(run.PACKAGES) and notes["versions"]["numpy"] == np.__version__
+    assert set(notes["versions"]) == set(corpus.PACKAGES) and notes["versions"]["numpy"] == np.__version__
 
 
 def test_again_is_resume(raw, tmp_path, capsys):
@@ -118,7 +117,7 @@ def test_again_is_resume(raw, tmp_path, capsys):
 
 
 def test_a_killed_run_loses_only_the_clip_in_work(raw, store, tmp_path, monkeypatch):
-    path, calls, read_clip = tmp_path / "grid.h5", [], run.read_clip
+    path, calls, read_clip = tmp_path / "grid.h5", [], corpus.read_clip
 
     def interrupted(clip, crop, detector):
         calls.append(clip.id)
@@ -126,7 +125,7 @@ def test_a_killed_run_loses_only_the_clip_in_work(raw, store, tmp_path, monkeypa
             raise KeyboardInterrupt
         return read_clip(clip, crop, detector)
 
-    monkeypatch.setattr(run, "read_clip", interrupted)
+    monkeypatch.setattr(corpus, "read_clip", interrupted)
     with pytest.raises(KeyboardInterrupt):
         preprocess(grid, raw, path)
     assert not path.exists()
@@ -164,7 +163,7 @@ def test_a_clip_that_kills_its_worker_is_skipped_and_listed(raw, tmp_path, capsy
     args = grid.parse_args([str(raw), str(tmp_path / "grid.h5"), *options])
     first, second, third = grid.find_clips(raw)
     clips = [first, Killer(second.id, second.video, second.source), third]
-    run.make_store(args.store, [(args.store, clips)], args)
+    corpus.make_store(args.store, [(args.store, clips)], args)
     assert ClipStore(args.store).ids == ["s1/bbaf2n", "s2/lwae8n"]
     (skip,) = skipped(tmp_path / "grid_skipped.csv").items()
     assert skip[0] == "s1/bbaf3s" and "the process that read it died" in skip[1]
@@ -224,6 +223,51 @@ def test_dlib_finds_and_follows_the_face(tmp_path):
     moves = np.diff(clip.source_landmarks[:, STABLE].mean(1), axis=0)
     assert np.abs(moves - (1, 0)).max() < 0.7
     assert list(skipped(tmp_path / "grid_skipped.csv").values()) == ["no face in frame 0 and the 5 after it"]
+
+
+def test_ends_without_a_face_are_cut_off_with_their_sound(tmp_path):
+    pictures = [portrait(left=t) for t in range(20)]
+    grey = [np.full_like(pictures[0], 130)] * 6
+    noise = 0.1 * np.random.default_rng(0).standard_normal(20 * 640)
+    videos = dict(early=pictures[:-6] + grey, late=grey + pictures[6:], whole=pictures)
+    for name, frames in videos.items():
+        video = make_pictures_video(tmp_path / "raw" / "s1" / f"{name}.mp4", frames)
+        write_wav(video.with_suffix(".wav"), noise)
+    preprocess(grid, tmp_path / "raw", tmp_path / "grid.h5")
+    early, late, whole = ClipStore(tmp_path / "grid.h5")
+    assert whole.metadata == {} and whole.length == 20
+    for clip, first in ((early, 0), (late, 6)):
+        assert clip.metadata == dict(first_frame=str(first), source_frames="20") and clip.length == 14
+        np.testing.assert_array_equal(clip.audio, whole.audio[640 * first :][: 640 * 14])
+        assert clip.mfcc.shape == (4 * 14, 12)
+        assert np.abs(clip.source_landmarks - whole.source_landmarks[first:][:14]).mean() < 0.5
+        assert np.abs(clip.landmarks[:, STABLE] - TEMPLATE[STABLE]).mean() < 3
+
+
+def spans(seen: list[bool], shots: list[int]) -> slice:
+    """What is kept of frames that show the face or not, in shots of these lengths"""
+    frames = [
+        np.full((8, 8, 3), 60 * (i % 2), np.uint8) for i, length in enumerate(shots) for _ in range(length)
+    ]
+    points = np.where(np.array(seen)[:, None, None], 1.0, np.nan) * np.ones((len(seen), 68, 2))
+    return face_span(frames, points)
+
+
+def test_a_face_dreamt_of_in_a_damaged_beginning_is_cut_off():
+    assert spans([False] * 3 + [True] + [False] + [True] * 15, [5, 15]) == slice(5, 20)
+    assert spans([True] * 16 + [False, True, False, False], [16, 4]) == slice(0, 16)
+    assert spans([False] * 3 + [True] * 17, [20]) == slice(3, 20)
+    assert spans([True] * 20, [5, 15]) == slice(
+        0, 20
+    )  # a cut alone, or a flash: the face is there all the time
+    assert spans([False] * 20, [20]) == slice(0, 20)
+
+
+def test_too_little_left_of_a_clip_is_none():
+    with pytest.raises(UserError, match="frames 8 to 19 of its 20"):
+        spans([False] * 8 + [True] * 12, [20])
+    with pytest.raises(UserError, match="frames 8 to 19 of its 20"):
+        spans([False] + [True] * 19, [8, 12])
 
 
 @pytest.fixture(scope="module")
@@ -320,6 +364,6 @@ def test_mistakes_end_in_one_line(tmp_path, monkeypatch, capsys, options, messag
         points = make_video(tmp_path / "raw" / "s1" / "bad.mp4", frames=6)
         save_landmarks(tmp_path / "landmarks", "s1/bad", points)
         options = [*options, "--landmarks", "landmarks"]
-    assert run_script(grid.main, lambda: grid.parse_args(["--workers", "1", *options])) == 2
+    assert run(grid.main, lambda: grid.parse_args(["--workers", "1", *options])) == 2
     lines = capsys.readouterr().err.strip().splitlines()
     assert lines[-1].startswith("error: ") and message in lines[-1]

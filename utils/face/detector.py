@@ -34,7 +34,9 @@ BOX_SMOOTHING = 2.0  # frames
 
 
 # The landmark model answers a little differently to each box. The mean over five, each off by this share of the box
-# side, halves the jitter of the landmarks.
+# side, halves the jitter of the landmarks. Cheaper ways, tried on 35 clips: three boxes jitter an eighth more; a face
+# found in every fifth frame and interpolated saves a fifth of the time, and moves landmarks as much as a box that is a
+# pixel off does, by 0.2 pixels of a 128-pixel crop.
 BOX_SHIFTS = ((0.0, 0.0), (0.04, 0.0), (-0.04, 0.0), (0.0, 0.04), (0.0, -0.04))
 
 

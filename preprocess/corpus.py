@@ -6,7 +6,7 @@ import csv
 import os
 from argparse import ArgumentParser, Namespace
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
@@ -29,6 +29,7 @@ from utils.face.landmarks import TEMPLATE
 from utils.files import replacing
 
 PATIENCE = timedelta(days=7)  # so long one of torchrun's processes waits for the slowest
+DIED = "the process that read it died: a damaged file, or too little memory"
 PACKAGES = ("dlib-bin", "av", "opencv-python-headless", "numpy", "h5py")
 
 
@@ -128,8 +129,11 @@ def make_shard(path: Path, clips: list[RawClip], args: Namespace, workers: Worke
     tally = Tally()
     bar = tqdm(total=len(mine), desc=path.stem, unit="clip", disable=not (is_main() and mine))
     with bar:
-        for id, reason in convert_all(mine, writer, crop, workers):
-            tally += Tally(new=int(not reason), skipped={id: reason} if reason else {})
+        for clip, reason in workers.map(partial(convert, writer=writer, crop=crop), mine):
+            if reason == "":
+                tally.new += 1
+            else:
+                tally.skipped[clip.id] = reason or DIED
             bar.set_postfix(skipped=len(tally.skipped), refresh=False)
             bar.update()
     tally = sum(gather(tally), Tally())
@@ -158,25 +162,16 @@ def _version(package: str) -> str:
         return "unknown"
 
 
-def convert_all(
-    clips: list[RawClip], writer: StoreWriter, crop: Crop, workers: Workers
-) -> Iterator[tuple[str, str]]:
-    """(id, reason why it was skipped, or nothing) of each clip, as they are done"""
-    for clip, answer in workers.map(partial(convert, writer=writer, crop=crop), clips):
-        yield answer or (clip.id, "the process that read it died: a damaged file, or too little memory")
-
-
-def convert(clip: RawClip, writer: StoreWriter, crop: Crop) -> tuple[str, str]:
-    """Writes one clip -> (id, reason why it was skipped, or nothing)"""
-    detector = None if clip.landmarks else _detector()
+def convert(clip: RawClip, writer: StoreWriter, crop: Crop) -> str:
+    """Writes one clip -> the reason why it was skipped, or nothing"""
     try:
-        arrays = read_clip(clip, crop, detector)
+        arrays = read_clip(clip, crop, None if clip.landmarks else _detector())
     except UserError as error:
-        return clip.id, str(error)
+        return str(error)
     except Exception as error:  # whatever a strange file does to the decoder: the other clips must not suffer
-        return clip.id, f"{type(error).__name__}: {error}"
+        return f"{type(error).__name__}: {error}"
     writer.add(clip.id, arrays)
-    return clip.id, ""
+    return ""
 
 
 @lru_cache(maxsize=1)
