@@ -100,8 +100,6 @@ GROUPS = {
         "paper_cpbd": Figure("CPBD 62", 3, "CPBD that sums the bins 0 to 62 of its histogram, not 0 to 63"),
     },
 }
-
-
 FIGURES = {name: figure for group in GROUPS.values() for name, figure in group.items()}
 
 

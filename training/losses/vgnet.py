@@ -14,8 +14,6 @@ from torch.nn import functional as F
 from models import VGOutput
 
 MOUTH_Y = slice(97, 136, 2)  # the y coordinates of landmarks 48 to 67
-
-
 Parts = dict[str, Tensor]
 Batch = dict[str, Tensor]
 

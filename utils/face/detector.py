@@ -16,30 +16,18 @@ from utils.errors import UserError
 from utils.face.landmarks import smooth
 
 LONGEST_GAP = 5  # frames without a face that interpolation may bridge
-
-
 DETECTION_SIDE = 1000  # longer images are shrunk to this before the search for faces
-
-
 UNSURE = 1 / 3  # of the surest face's score, below which another is taken for a pattern that looks like one
-
-
 TRACKED_FACE = (
     95,
     180,
 )  # box sides in pixels at which the detector (whose window is 80 pixels) is quick and sure
-
-
 BOX_SMOOTHING = 2.0  # frames
-
-
 # The landmark model answers a little differently to each box. The mean over five, each off by this share of the box
 # side, halves the jitter of the landmarks. Cheaper ways, tried on 35 clips: three boxes jitter an eighth more; a face
 # found in every fifth frame and interpolated saves a fifth of the time, and moves landmarks as much as a box that is a
 # pixel off does, by 0.2 pixels of a 128-pixel crop.
 BOX_SHIFTS = ((0.0, 0.0), (0.04, 0.0), (-0.04, 0.0), (0.0, 0.04), (0.0, -0.04))
-
-
 Box = tuple[float, float, float, float]
 
 

@@ -12,35 +12,19 @@ from __future__ import annotations
 import numpy as np
 
 JAW = list(range(0, 17))
-
-
 EYES = list(range(36, 48))
-
-
 MOUTH = list(range(48, 68))
-
-
 INNER_MOUTH = list(range(60, 68))
-
-
 # Nose and eye corners: they keep their place while a person talks and blinks.
 STABLE = [27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 39, 42, 45]
-
-
 # Landmark i of a mirrored face is landmark MIRROR[i] of the original one.
 MIRROR = (
     [*range(16, -1, -1), *range(26, 16, -1), 27, 28, 29, 30, 35, 34, 33, 32, 31]
     + [45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40]
     + [54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55, 64, 63, 62, 61, 60, 67, 66, 65]
 )
-
-
 UPPER_INNER_LIP, LOWER_INNER_LIP = [61, 62, 63], [67, 66, 65]
-
-
 TEMPLATE_SIZE = 128
-
-
 # Where the landmarks of an average face lie in a 128-pixel crop, x y x y ...: the mean of five frames each of ten
 # GRID speakers, made symmetric, with room under the chin for an open mouth.
 TEMPLATE = np.array(

@@ -8,11 +8,7 @@ from utils.face.alignment import apply_transform, crop_face, invert_transform
 
 # H.264 players stop at 36,864 blocks of 16 x 16 pixels (level 5.2) and at 4,096 pixels a side.
 LARGEST_VIDEO, LONGEST_SIDE = 36_864 * 256, 4096
-
-
 FACE_OUTLINE = [*range(17), 26, 25, 24, 19, 18, 17]  # jaw and brows
-
-
 SPEAKING = [*range(3, 14), *range(31, 36), *range(48, 60)]  # what speech moves: lower jaw, nostrils, lips
 
 

@@ -13,14 +13,8 @@ LINES = [
     *(list(range(a, b)) for a, b in [(0, 17), (17, 22), (22, 27), (27, 31), (31, 36)]),
     *([*range(a, b), a] for a, b in [(36, 42), (42, 48), (48, 60), (60, 68)]),
 ]
-
-
 SUPERSAMPLING = 4
-
-
 CAPTION = 18  # pixels of height
-
-
 INK = (90, 220, 160)
 
 
