@@ -19,6 +19,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from data.augment import augment
 from data.loader import step_loader
 from data.splits import clip_ids
 from data.store import ClipStore
@@ -96,7 +97,7 @@ def validate(model: VGNet, loader: list[Batch], device: torch.device) -> dict[st
     """Over the same validation samples each time: mean absolute error of frames and of the still image, in [0, 255]."""
     rows = []
     for batch in loader:
-        batch = {name: tensor.to(device) for name, tensor in batch.items()}
+        batch = augment({name: tensor.to(device) for name, tensor in batch.items()})
         fake = model(batch["example_image"], batch["landmarks"], batch["example_landmarks"])
         example = batch["example_image"].unsqueeze(1)
         mouth = mouth_map(batch["landmarks"], example.shape[-1], 1.0) - 1
@@ -187,7 +188,7 @@ def train(args: Namespace, device: torch.device) -> None:
     done = first
     with Stop(device) as stop, Progress(args, first) as bar:
         for step, batch in enumerate(loader, start=first):
-            batch = {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
+            batch = augment({name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()})
             seed_step(args.seed, step)
             judged = step >= args.adversarial_start
             model.train()
