@@ -127,8 +127,8 @@ class ClipStore:
     >>> store["s1/bbaf2n"].landmarks.shape
     (75, 68, 2)
 
-    Files are opened when needed, in each process, so that a store may be handed to DataLoader workers, and the last few
-    stay open. Raises UserError where a file is missing, damaged, not such a store, of another version, or without clips.
+    Files are opened when needed, in each process, so that a store may be handed to DataLoader workers; the last few
+    stay open. Raises UserError where one is missing, damaged, not such a store, of another version, or without clips.
     """
 
     def __init__(self, path: Path | str) -> None:

@@ -98,7 +98,8 @@ def thin_plate_flow(source: Tensor, target: Tensor, regularisation: float) -> Te
         count, dtype=precise, device=target.device
     )
     lower = F.pad(affine.transpose(-1, -2), (0, 3))
-    weights = torch.linalg.solve(torch.cat([torch.cat([kernel, affine], -1), lower], -2), moved)
+    system = torch.cat([torch.cat([kernel, affine], -1), lower], -2)
+    weights = torch.linalg.solve_ex(system, moved).result  # solve would wait for the device, to look for errors
     weights, controls = weights.float(), controls.float()
     points = pixel_grid(GRID, GRID, controls).reshape(-1, 2)
     flow = (
