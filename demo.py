@@ -37,7 +37,7 @@ from utils.face.landmarks import to_crop_size
 from utils.face.paste_back import PasteBack, fit_for_video
 from utils.files import replacing, writable_folder
 from utils.media.drawing import draw_landmarks, enlarge, grid
-from utils.media.images import read_photo, to_network, to_uint8
+from utils.media.images import read_photo, to_network, to_tensor, to_uint8
 from utils.media.read import sound_length, stream_audio
 from utils.media.write import VideoWriter
 
@@ -183,7 +183,7 @@ def speak(
     at_net: nn.Module, vg_net: nn.Module, face: Face, windows: Iterator[np.ndarray], chunk: int = CHUNK
 ) -> Iterator[Moment]:
     """The frames, one by one, while the windows (k, ...) of the sound come in"""
-    image = to_network(face.crop).to(next(vg_net.parameters()).device)
+    image = to_network(to_tensor(face.crop)).to(next(vg_net.parameters()).device)
     landmarks = landmark_stream(at_net, face.subject, rechunk(windows, chunk))
     for piece, output in frame_stream(vg_net, image, face.subject.example_landmarks, landmarks):
         frames, motion = to_uint8(output.frames[0]), to_uint8(output.motion[0])

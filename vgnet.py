@@ -19,6 +19,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from data.augment import augment
 from data.loader import step_loader
 from data.splits import clip_ids
 from data.store import ClipStore
@@ -84,7 +85,7 @@ def validate(model: VGNet, loader: list[Batch], device: torch.device) -> dict[st
     """Over the same validation samples each time: mean absolute error of frames and of the still image, in [0, 255]."""
     rows = []
     for batch in loader:
-        batch = {name: tensor.to(device) for name, tensor in batch.items()}
+        batch = augment({name: tensor.to(device) for name, tensor in batch.items()})
         fake = model(batch["example_image"], batch["landmarks"], batch["example_landmarks"])
         example = batch["example_image"].unsqueeze(1)
         mouth = mouth_map(batch["landmarks"], example.shape[-1], 1.0) - 1
@@ -155,7 +156,8 @@ def train(args: Namespace, device: torch.device) -> None:
     run = Run(args, device, dict(model=model) | judges, store.path, dict(train=train_ids, val=val_ids))
     generate, judging = run.parallel(model), {name: run.parallel(judge) for name, judge in judges.items()}
     validation = validation_batches(store, val_ids, args.frames) if is_main() else []
-    for batch in run.steps(samples):
+    for drawn in run.steps(samples):
+        batch = augment(drawn)
         judged = run.done >= args.adversarial_start
         with run.autocast():
             fake = generate(batch["example_image"], batch["landmarks"], batch["example_landmarks"])

@@ -58,7 +58,7 @@ from utils.face.detector import FaceDetector
 from utils.face.landmarks import TEMPLATE, denoise, denormalise, normalise
 from utils.files import writable_folder
 from utils.media.drawing import draw_landmarks, enlarge, grid
-from utils.media.images import to_network, to_uint8
+from utils.media.images import to_network, to_tensor, to_uint8
 from utils.media.write import VideoWriter
 
 CAPTIONS = {FROM_TRUTH: "true landmarks", STILL: "still image", FROM_SPEECH: "from the sound"}
@@ -158,7 +158,7 @@ def animations(
 ) -> dict[str, Animation]:
     """The clip as VG-net makes it, by name of row"""
     size = real.shape[1]
-    image, steady = to_network(real[example]), denoise(clip.landmarks)
+    image, steady = to_network(to_tensor(real[example])), denoise(clip.landmarks)
     true = normalise(steady, size)
     noise = landmark_noise(clip, args.landmark_noise)
     made = {FROM_TRUTH: animate(networks, image, true[example], true + noise, args.batch_size)}

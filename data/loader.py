@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+import signal
+from collections.abc import Collection, Iterator, Sequence
+from multiprocessing import active_children
+from multiprocessing.process import BaseProcess
+from multiprocessing.util import Finalize
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from data.store import ClipStore, group_of
 from utils.distributed import rank, world_size
 from utils.errors import UserError
+
+MOST_WORKERS = 8
 
 
 class Sampling:
@@ -58,15 +65,52 @@ class StepSampler:
         return max(0, self.last - self.first)
 
 
-def step_loader(dataset: Dataset, first: int, last: int, batch_size: int, workers: int) -> DataLoader:
-    """This process's batches, one a training step, from step `first` up to step `last`."""
+def step_loader(
+    dataset: Dataset, first: int, last: int, batch_size: int, workers: int | None = None
+) -> DataLoader:
+    """This process's batches, one a training step, from step `first` up to step `last`
+
+    workers: how many processes prepare them (default: `default_workers`), 0 for this one.
+    """
+    workers = default_workers() if workers is None else workers
     sampler = StepSampler(first, last, batch_size, rank(), world_size())
     # A generator of its own: the loader must not draw from the numbers that dropout uses.
     options = dict(num_workers=workers, generator=torch.Generator(), pin_memory=torch.cuda.is_available())
-    return DataLoader(dataset, batch_sampler=sampler, **options)
+    return StepLoader(dataset, batch_sampler=sampler, worker_init_fn=leave_signals_to_the_main, **options)
 
 
 def default_workers() -> int:
-    """How many processes should prepare batches: one less than this process's share of the machine's cores"""
-    share = (os.cpu_count() or 2) // int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-    return max(1, min(8, share - 1))
+    """How many processes should prepare one training process's batches: its share of the cores, but one, at most 8"""
+    allowed = getattr(
+        os, "sched_getaffinity", None
+    )  # a job's share of a machine, where the system knows of such
+    cores = len(allowed(0)) if allowed else os.cpu_count() or 1
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", world_size()))
+    return max(1, min(MOST_WORKERS, cores // processes - 1))
+
+
+def leave_signals_to_the_main(_: int) -> None:
+    """In a worker: Ctrl-C, and the SIGTERM that SLURM and systemd send to all of a job's processes, are not for it.
+
+    The main process may want batches until it has saved. Workers end when that one tells them to, or is no more.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
+class StepLoader(DataLoader):
+    """Kills at exit what workers an exception left: Python would end them by SIGTERM, and wait for them for ever."""
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        others = active_children()
+        batches = super().__iter__()
+        workers = set(active_children()).difference(others)
+        # Before that SIGTERM; atexit leaves spawned processes out.
+        Finalize(None, _kill, (workers,), exitpriority=0)
+        return batches
+
+
+def _kill(workers: Collection[BaseProcess]) -> None:
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # by which PyTorch takes it for an accident
+    for worker in workers:
+        worker.kill()

@@ -9,21 +9,17 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from data.augment import augment_portraits
+from data.augment import draw_changes
 from data.loader import Sampling
 from data.store import ClipStore
 from utils.face.landmarks import denoise, normalise
 
 
-def to_network(frames: Tensor) -> Tensor:
-    """frames (..., 3, H, W) uint8 -> float in [-1, 1]"""
-    return frames.float() / 127.5 - 1
-
-
 class PortraitSamples(Dataset):
     """Sample number n: example_image (3, H, W), example_landmarks (136,), frames (T, 3, H, W), landmarks (T, 136).
 
-    The example is any frame of the clip, as in the paper; images are in [-1, 1], landmarks normalised.
+    The example is any frame of the clip, as in the paper. Images are uint8, landmarks normalised, and neither is
+    changed yet: `data.augment.augment` does that to a batch, by the changes drawn here where `augment` is set.
     """
 
     def __init__(
@@ -40,16 +36,11 @@ class PortraitSamples(Dataset):
 
     def __getitem__(self, number: int) -> dict[str, Tensor]:
         clip_id, random = self.sampling.draw(number)
-        clip = self.store[clip_id]
-        start = int(random.integers(clip.length - self.frames + 1))
-        chosen = np.r_[random.integers(clip.length), start : start + self.frames]  # the example first
-        images = to_network(clip.frames(chosen))  # (T + 1, 3, H, W)
-        landmarks = torch.from_numpy(normalise(denoise(clip.landmarks), self.store.size)[chosen])
-        if self.augment:
-            images, landmarks = augment_portraits(images, landmarks, random)
-        return dict(
-            example_image=images[0],
-            example_landmarks=landmarks[0],
-            frames=images[1:],
-            landmarks=landmarks[1:],
-        )
+        clip, length = self.store[clip_id], self.store.lengths[clip_id]
+        start = int(random.integers(length - self.frames + 1))
+        chosen = np.r_[random.integers(length), start : start + self.frames]  # the example first
+        images = clip.frames(chosen)  # (T + 1, 3, H, W)
+        landmarks = torch.from_numpy(normalise(denoise(clip.landmarks)[chosen], self.store.size))
+        sample = dict(example_image=images[0], example_landmarks=landmarks[0])
+        sample |= dict(frames=images[1:], landmarks=landmarks[1:])
+        return sample | draw_changes(random) if self.augment else sample

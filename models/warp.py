@@ -9,7 +9,6 @@ from torch.nn import functional as F
 GRID = 33  # the flow is solved on this many points a side and upsampled
 WIDE = 0.12  # height of a mouth open wide enough to be dark inside, in half image sizes
 BORDER = 5  # fixed points along each side of the image
-UPPER_LIP, LOWER_LIP = [60, 61, 62, 63, 64], [60, 67, 66, 65, 64]  # inner contours from left to right
 
 
 def landmark_warp(image: Tensor, source: Tensor, target: Tensor, regularisation: float = 3e-3) -> Tensor:
@@ -56,9 +55,7 @@ def mouth_maps(landmarks: Tensor, example_landmarks: Tensor, size: int) -> Tenso
     """
     points, example = (x.float().unflatten(-1, (68, 2)) for x in (landmarks, example_landmarks))
     axis = pixel_grid(size, size, points)[0, :, 0]  # (S,): of columns, and of rows as well
-    upper, lower = (
-        _lip(points[..., lip, :], axis).unsqueeze(-2) for lip in (UPPER_LIP, LOWER_LIP)
-    )  # (B, T, 1, S)
+    upper, lower = (_lip(contour, axis).unsqueeze(-2) for contour in inner_lips(points))  # (B, T, 1, S)
     rows, edge = axis.view(-1, 1), 1.5 / size
     left, right = points[..., 60, :1].unsqueeze(-1), points[..., 64, :1].unsqueeze(-1)
     inside = torch.sigmoid((rows - upper) / edge) * torch.sigmoid((lower - rows) / edge)
@@ -72,9 +69,17 @@ def mouth_maps(landmarks: Tensor, example_landmarks: Tensor, size: int) -> Tenso
     return torch.stack(maps, dim=-3)
 
 
+def inner_lips(points: Tensor) -> tuple[Tensor, Tensor]:
+    """points (..., 68, 2) -> the inner contours of upper and lower lip (..., 5, 2), from left to right"""
+    # By slices: a list of indices would go to the device each time, and be waited for.
+    upper = points[..., 60:65, :]
+    return upper, torch.cat([points[..., 60:61, :], points[..., 64:68, :].flip(-2)], dim=-2)
+
+
 def _opening(points: Tensor) -> Tensor:
     """points (..., 68, 2) -> (...): the mean height of the inner mouth"""
-    return (points[..., LOWER_LIP[1:4], 1] - points[..., UPPER_LIP[1:4], 1]).mean(-1).clamp_min(0)
+    upper, lower = inner_lips(points)
+    return (lower[..., 1:4, 1] - upper[..., 1:4, 1]).mean(-1).clamp_min(0)
 
 
 def _lip(points: Tensor, axis: Tensor) -> Tensor:
@@ -98,7 +103,10 @@ def thin_plate_flow(source: Tensor, target: Tensor, regularisation: float) -> Te
         count, dtype=precise, device=target.device
     )
     lower = F.pad(affine.transpose(-1, -2), (0, 3))
-    weights = torch.linalg.solve(torch.cat([torch.cat([kernel, affine], -1), lower], -2), moved)
+    system = torch.cat([torch.cat([kernel, affine], -1), lower], -2)
+    weights = torch.linalg.solve_ex(
+        system, moved
+    ).result  # solve would wait for the device, to look for errors
     weights, controls = weights.float(), controls.float()
     points = pixel_grid(GRID, GRID, controls).reshape(-1, 2)
     flow = (
@@ -125,5 +133,8 @@ def pixel_grid(height: int, width: int, like: Tensor) -> Tensor:
 
 def border_points(like: Tensor) -> Tensor:
     """(16, 2): evenly spaced along the edge of the square [-1, 1]"""
-    side = [2 * i / (BORDER - 1) - 1 for i in range(BORDER)]
-    return like.new_tensor([(x, y) for x in side for y in side if 1 in (abs(x), abs(y))])
+    side = torch.linspace(-1, 1, BORDER, device=like.device, dtype=like.dtype)
+    ends, inner = side[:: BORDER - 1], side[1:-1]
+    x = torch.cat([ends[:1].expand(BORDER), inner.repeat_interleave(2), ends[1:].expand(BORDER)])
+    y = torch.cat([side, ends.repeat(BORDER - 2), side])
+    return torch.stack([x, y], dim=-1)

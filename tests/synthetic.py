@@ -86,6 +86,21 @@ def make_store(path: Path, clips: int = 5, frames: int = 24, size: int = 128, sp
     return path
 
 
+def make_lrw_store(folder: Path, size: int = 64) -> Path:
+    """A store as `preprocess.lrw` makes it: WORD.h5 with WORD/SPLIT/WORD_00001 and so on, and a basis inside"""
+    notes = dict(parameters=dict(size=size, landmarks="drawn"), versions={})
+    for number, word in enumerate(("ABOUT", "BEING", "CASES")):
+        writer = StoreWriter(
+            folder / f"{word}.h5", dict(fps=25, sample_rate=16000, size=size, template=TEMPLATE, **notes)
+        )
+        for seed, split in enumerate(("train", "train", "val", "test"), start=4 * number):
+            clip = make_clip(seed, 29, size, split, speaker=word)
+            writer.add(f"{word}/{split}/{word}_{seed:05d}", clip)
+        writer.pack()
+    make_basis().save(folder / "pca.npz")
+    return folder
+
+
 def make_basis(components: int = 6, space: str = "motion") -> LandmarkBasis:
     """A basis of the drawn faces' motion and some noise."""
     moved = np.concatenate([motion(normalise(talking_landmarks(40, seed)[0]))[0] for seed in range(4)])

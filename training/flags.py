@@ -6,7 +6,6 @@ from argparse import ArgumentParser
 from functools import partial
 from pathlib import Path
 
-from data.loader import default_workers
 from data.splits import add_split_flags
 from training.precision import PRECISIONS
 from utils import cli
@@ -47,7 +46,8 @@ def add_loop_flags(
     number("ema", 0.0, "decay of the weights' moving average, 0 for none", least=0, below=1)
     number("seed", 0, "of weights, data order and augmentation", least=0)
     number("speaker_power", 0.5, "1: clips are drawn alike; 0: speakers (words, in LRW) are", least=0)
-    number("num_thread", default_workers(), "processes that prepare batches", least=0)
+    workers = "processes that prepare batches (default: this process's share of the cores, but one)"
+    number("num_thread", None, workers, least=0, kind=int)
     every = "steps between validations and pictures (default 500)"
     convert = cli.number("validate_every", int, 1, None)
     add_flag(parser, "validate_every", "-save_every", "--save_every", type=convert, default=500, help=every)

@@ -5,14 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils.data import default_collate
 
 from data.atnet import SpeechSamples, silence_stretch
-from data.augment import augment_portraits, mirror, reshape_face
-from data.loader import Sampling, StepSampler
+from data.augment import augment, draw_changes, reshape_faces
+from data.loader import Sampling, StepSampler, step_loader
 from data.store import ClipStore
 from data.vgnet import PortraitSamples
 from tests.synthetic import make_basis, make_store
-from utils.face.landmarks import TEMPLATE, normalise
+from utils.face.landmarks import MIRROR, TEMPLATE, normalise
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +32,9 @@ def test_sample_shapes(store):
     portrait = PortraitSamples(store, store.ids, frames=5, seed=0)[3]
     assert portrait["frames"].shape == (5, 3, 128, 128) and portrait["example_image"].shape == (3, 128, 128)
     assert portrait["landmarks"].shape == (5, 136) and portrait["example_landmarks"].shape == (136,)
-    assert -1 <= portrait["frames"].min() < -0.2 and 0.2 < portrait["frames"].max() <= 1
+    assert portrait["frames"].dtype == portrait["example_image"].dtype == torch.uint8
+    networks = augment(default_collate([portrait]))["frames"]
+    assert -1 <= networks.min() < -0.2 and 0.2 < networks.max() <= 1
 
 
 @pytest.mark.parametrize("kind", [SpeechSamples, PortraitSamples])
@@ -67,30 +71,84 @@ def dots(points: np.ndarray, size: int = 128) -> torch.Tensor:
     return torch.from_numpy(np.clip(image, 0, 1).astype(np.float32) * 2 - 1).expand(1, 3, -1, -1)
 
 
-@pytest.mark.parametrize("change", ["mirror", "reshape"])
-def test_landmarks_stay_on_their_pixels(change):
+def changes_of(seeds) -> dict[str, torch.Tensor]:
+    return default_collate([draw_changes(np.random.default_rng(seed)) for seed in seeds])
+
+
+def is_mirrored(changes: dict[str, torch.Tensor]) -> torch.Tensor:
+    return torch.linalg.det(changes["affine"][..., :2]) < 0
+
+
+def test_landmarks_stay_on_their_pixels():
     chosen = [8, 19, 30, 36, 48, 57]
-    images, landmarks = dots(TEMPLATE[chosen]), torch.from_numpy(normalise(TEMPLATE))[None]
-    for seed in range(5):
-        if change == "mirror":
-            moved, points = mirror(images, landmarks)
-            points = points.view(68, 2)[[8, 24, 30, 45, 54, 57]]  # the same places after the flip
-        else:
-            moved, points = reshape_face(images, landmarks, np.random.default_rng(seed))
-            points = points.view(68, 2)[chosen]
-        grid = points.view(1, 1, -1, 2)
-        assert (
-            torch.nn.functional.grid_sample(moved, grid, align_corners=False).min() > 0.5
-        )  # resampling blurs
-        assert change == "mirror" or (points * 64 + 63.5 - torch.tensor(TEMPLATE[chosen])).abs().max() > 0.5
+    changes = changes_of(range(12))
+    mirrored = is_mirrored(changes)
+    assert 0 < mirrored.sum() < 12
+    images, landmarks = dots(TEMPLATE[chosen])[None], torch.from_numpy(normalise(TEMPLATE))[None, None]
+    moved, points = reshape_faces(images.repeat(12, 1, 1, 1, 1), landmarks.repeat(12, 1, 1), changes)
+    for image, own, flipped in zip(moved, points.view(12, 68, 2), mirrored, strict=True):
+        own = own[[8, 24, 30, 45, 54, 57] if flipped else chosen]  # the same places after the flip
+        found = torch.nn.functional.grid_sample(image, own[None, None], align_corners=False)
+        assert found.min() > 0.5  # resampling blurs
+    assert (points - landmarks).abs().amax((1, 2)).max() > 0.5 / 64
 
 
-def test_example_and_targets_change_alike():
-    image = torch.rand(1, 3, 64, 64).expand(3, -1, -1, -1) * 2 - 1
-    landmarks = torch.from_numpy(normalise(TEMPLATE)).expand(3, -1)
-    images, points = augment_portraits(image, landmarks, np.random.default_rng(4))
-    assert torch.equal(images[0], images[2]) and torch.equal(points[0], points[2])
-    assert not torch.equal(images[0], image[0])
+def test_a_sample_that_is_only_mirrored_is_flipped_exactly():
+    """And one that is not reshaped at all stays: resampling at pixel centres takes nothing off them."""
+    changes = changes_of(range(40))
+    plain = changes["bend"].abs().sum((1, 2, 3)) == 0
+    assert 4 < plain.sum() < 20  # three of ten, of 40
+    images = torch.rand(40, 2, 3, 32, 48) * 2 - 1
+    landmarks = torch.from_numpy(normalise(TEMPLATE)).repeat(40, 2, 1)
+    moved, points = reshape_faces(images, landmarks, changes)
+    for flipped in (True, False):
+        same = plain & (is_mirrored(changes) == flipped)
+        assert same.any()
+        expected = images[same].flip(-1) if flipped else images[same]
+        torch.testing.assert_close(moved[same], expected, rtol=0, atol=1e-4)
+        own, before = points[same].unflatten(-1, (68, 2)), landmarks[same].unflatten(-1, (68, 2))
+        if flipped:
+            before = before[:, :, list(MIRROR)] * torch.tensor([-1.0, 1.0])
+        torch.testing.assert_close(own, before)
+
+
+def test_a_batch_changes_as_its_samples_one_by_one(store):
+    """Example and targets alike, whatever shares the batch, and under autocast as well."""
+    samples = [PortraitSamples(store, store.ids, frames=3, seed=0)[number] for number in range(6)]
+    for sample in samples:
+        sample["frames"][1], sample["landmarks"][1] = sample["example_image"], sample["example_landmarks"]
+    whole = augment(default_collate(samples))
+    assert set(whole) == {"example_image", "example_landmarks", "frames", "landmarks"}
+    assert torch.equal(whole["frames"][:, 1], whole["example_image"])
+    assert torch.equal(whole["landmarks"][:, 1], whole["example_landmarks"])
+    with torch.autocast("cpu", torch.bfloat16):
+        ones = [augment(default_collate([sample])) for sample in samples]
+    for name, values in whole.items():
+        assert values.dtype == torch.float32
+        torch.testing.assert_close(values, torch.cat([one[name] for one in ones]), rtol=0, atol=1e-6)
+        assert not torch.allclose(values[0], values[1])
+
+
+def test_changing_a_batch_asks_the_device_for_nothing(store):
+    """A fake tensor has no values: whatever wants to know one (item, tolist, a mask as an index) fails."""
+    batch = default_collate([PortraitSamples(store, store.ids, frames=3, seed=0)[n] for n in range(2)])
+    with FakeTensorMode() as mode:
+        changed = augment({name: mode.from_tensor(tensor) for name, tensor in batch.items()})
+    assert changed["frames"].shape == (2, 3, 3, 128, 128)
+
+
+def test_processes_and_workers_make_the_same_batches(store, monkeypatch):
+    samples = PortraitSamples(store, store.ids, frames=3, seed=0)
+
+    def batches(rank, world, size, workers):
+        monkeypatch.setattr("data.loader.rank", lambda: rank)
+        monkeypatch.setattr("data.loader.world_size", lambda: world)
+        return [augment(batch) for batch in step_loader(samples, 1, 3, size, workers)]
+
+    whole, *halves = batches(0, 1, 4, 0), batches(0, 2, 2, 2), batches(1, 2, 2, 0)
+    for batch, *parts in zip(whole, *halves, strict=True):
+        for name, values in batch.items():
+            torch.testing.assert_close(values, torch.cat([part[name] for part in parts]), rtol=0, atol=1e-6)
 
 
 def test_a_muted_stretch_is_at_rest():

@@ -1,5 +1,7 @@
 import multiprocessing
+import os
 import pickle
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -65,6 +67,29 @@ def test_the_files_of_a_folder_are_one_store(tmp_path):
     assert len(store) == 4 and store.ids[0] == "ABOUT/test/ABOUT_00001"
     assert store.splits["BEING/train/BEING_00001"] == "train" and store.lengths["BEING/test/BEING_00001"] == 4
     assert [clip.split for clip in store] == ["test", "train"] * 2
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="looks at Linux's list of open files")
+def test_a_store_of_many_files_keeps_few_open(tmp_path, monkeypatch):
+    monkeypatch.setattr("data.store.OPEN_FILES", 2)
+    for number in range(6):
+        writer = StoreWriter(tmp_path / f"W{number}.h5", attributes())
+        writer.add(f"W{number}/train/a", clip(number))
+        writer.pack()
+
+    def opened() -> int:
+        links = (os.readlink(link) for link in Path("/proc/self/fd").iterdir() if link.is_symlink())
+        return sum(link.startswith(str(tmp_path)) for link in links)
+
+    store = ClipStore(tmp_path)
+    kept = store["W0/train/a"]
+    before = kept.landmarks
+    for id in store.ids * 2:
+        store[id].frames([0])
+    np.testing.assert_array_equal(kept.landmarks, before)  # a clip in use keeps its file
+    assert opened() == 3
+    del kept
+    assert opened() == 2
 
 
 def test_writing_goes_on_where_it_stopped(tmp_path):

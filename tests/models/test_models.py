@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional as F
 
 from models import ATNet, ATNetSingle, Discriminator, MouthDiscriminator, VGNet
@@ -282,6 +283,24 @@ def test_mouth_crops_lie_about_the_mouth():
     torch.testing.assert_close(middle[0], mouth, atol=0.51, rtol=0)
     torch.testing.assert_close(middle[1] - middle[0], torch.tensor([10.0, -6.0]))
     assert mouth_crops(places, landmarks + 0.9, 48)[..., -1, -1].max() == 127  # never beyond the image
+
+
+def test_mouth_crops_are_slices_of_their_clips():
+    pictures = torch.randn(3, 2, 4, 128, 128)
+    landmarks = torch.tensor([-0.9, 0.1, 0.4])[:, None, None] + 0.3 * torch.rand(3, 2, 136)
+    crops = mouth_crops(pictures, landmarks, 48)
+    middle = landmarks.unflatten(-1, (68, 2))[..., 48:68, :].mean((1, 2))
+    corners = ((middle + 1) * 64 - 24).round().long().clamp(0, 80).tolist()
+    for crop, picture, (left, top) in zip(crops, pictures, corners, strict=True):
+        assert torch.equal(crop, picture[..., top : top + 48, left : left + 48])
+
+
+def test_crops_and_warp_ask_the_device_for_nothing():
+    """A fake tensor has no values: whatever wants to know one (item, tolist, a mask as an index) fails."""
+    with FakeTensorMode():
+        pictures, landmarks = torch.zeros(2, 3, 3, 64, 64), torch.zeros(2, 3, 136)
+        assert MouthDiscriminator(4, size=64)(pictures, landmarks)[0].shape[0] == 6
+        assert landmark_warp(pictures[:, 0], landmarks[:, 0], landmarks).shape == (2, 3, 3, 64, 64)
 
 
 def test_the_mouth_discriminator_judges_patches_of_30_pixels():

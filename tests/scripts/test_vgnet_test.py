@@ -22,7 +22,7 @@ from utils.errors import run
 from utils.face.alignment import apply_transform, crop_face, crop_transforms
 from utils.face.detector import FaceDetector
 from utils.face.landmarks import INNER_MOUTH, LOWER_INNER_LIP, TEMPLATE, normalise
-from utils.media.images import to_network, to_uint8
+from utils.media.images import to_network, to_tensor, to_uint8
 
 FRAMES = 14
 LOWER_LIP = [55, 56, 57, 58, 59, *LOWER_INNER_LIP]
@@ -42,7 +42,9 @@ def photo_clip(detector: FaceDetector) -> tuple[np.ndarray, np.ndarray]:
     landmarks = np.repeat(points[None], FRAMES, 0)
     landmarks[:, LOWER_LIP, 1] += 6 * np.abs(np.sin(0.7 * np.arange(FRAMES)))[:, None]
     targets = torch.from_numpy(normalise(landmarks))[None]
-    warped = landmark_warp(to_network(image)[None], torch.from_numpy(normalise(points))[None], targets)
+    warped = landmark_warp(
+        to_network(to_tensor(image))[None], torch.from_numpy(normalise(points))[None], targets
+    )
     return to_uint8(warped[0]), landmarks
 
 
@@ -159,7 +161,7 @@ def test_chunks_equal_the_whole(home):
     networks = vgnet_test.Networks.load(args, 128, torch.device("cpu"))
     torch.nn.init.constant_(networks.vg_net.attention_head.bias, 0.0)
     landmarks = normalise(clip.landmarks)
-    image = to_network(clip.frames([0])[0].permute(1, 2, 0).numpy())
+    image = to_network(clip.frames([0])[0])
     whole, chunks = (vgnet_test.animate(networks, image, landmarks[0], landmarks, n) for n in (FRAMES, 4))
     assert np.abs(whole.frames.astype(int) - chunks.frames).max() <= 1
 

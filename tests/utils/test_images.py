@@ -8,7 +8,7 @@ from PIL import Image
 from utils.errors import UserError
 from utils.face.landmarks import TEMPLATE
 from utils.media.drawing import draw_landmarks, enlarge, grid
-from utils.media.images import read_photo, to_network, to_uint8, write_image
+from utils.media.images import read_photo, to_network, to_tensor, to_uint8, write_image
 
 RAMP = np.linspace(0, 255, 12 * 20).round().astype(np.uint8).reshape(12, 20)
 COLOUR = np.stack([RAMP, RAMP[::-1], np.full_like(RAMP, 90)], axis=-1)
@@ -140,8 +140,8 @@ def test_grid_places_tiles_row_by_row():
 
 
 def test_network_images_round_trip():
-    assert np.array_equal(to_uint8(to_network(COLOUR)), COLOUR)
-    assert to_network(COLOUR[None]).shape == (1, 3, 12, 20)
+    assert np.array_equal(to_uint8(to_network(to_tensor(COLOUR))), COLOUR)
+    assert to_tensor(COLOUR[None]).shape == (1, 3, 12, 20)
     maps = to_uint8(torch.tensor([[[0.0, 0.5, 1.0, 2.0]]]), low=0)
     assert maps[0, :, 0].tolist() == [0, 128, 255, 255] and maps.shape == (1, 4, 3)
 

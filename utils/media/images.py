@@ -51,9 +51,14 @@ def to_uint8(images: Tensor, low: float = -1.0) -> np.ndarray:
     return pictures.expand(*pictures.shape[:-1], 3).contiguous().cpu().numpy()
 
 
-def to_network(image: np.ndarray) -> Tensor:
-    """(..., H, W, 3) RGB uint8 -> (..., 3, H, W) float in [-1, 1]"""
-    return torch.from_numpy(np.ascontiguousarray(image)).movedim(-1, -3).float() / 127.5 - 1
+def to_tensor(pictures: np.ndarray) -> Tensor:
+    """(..., H, W, 3) RGB uint8 -> (..., 3, H, W) uint8"""
+    return torch.from_numpy(np.ascontiguousarray(pictures)).movedim(-1, -3)
+
+
+def to_network(pictures: Tensor) -> Tensor:
+    """(..., 3, H, W) RGB uint8 -> float in [-1, 1]"""
+    return pictures / 127.5 - 1
 
 
 def _to_rgb(image: Image.Image) -> np.ndarray:
