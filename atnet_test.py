@@ -27,7 +27,7 @@ from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
 
 from data.atnet import clip_motion
-from data.splits import SPLITS, clip_ids
+from data.splits import clip_ids
 from data.store import Clip, ClipStore
 from evaluation.landmark_metrics import mean, mouth_distance, pause_opening
 from evaluation.paper_metrics import summed_mouth_distance
@@ -61,7 +61,7 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
     add_switch(
         options, "lstm", None, "insist on an AT-net with, or without, LSTM; its weights know which it is"
     )
-    add_evaluation_flags(options, "results/atnet_test", SPLITS)
+    add_evaluation_flags(options, "results/atnet_test")
     return parse_command(options, "atnet_test.py", argv)
 
 

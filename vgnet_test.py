@@ -30,7 +30,7 @@ from tqdm import tqdm
 from animation.original import CANONICAL_FACE, is_original
 from animation.stream import Subject, frame_stream, landmark_stream, rechunk
 from data.atnet import clip_motion
-from data.splits import SPLITS, clip_ids
+from data.splits import clip_ids
 from data.store import Clip, ClipStore
 from evaluation.landmark_metrics import mean
 from evaluation.paper_metrics import summed_mouth_distance
@@ -88,7 +88,7 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
         help="sigma of Gaussian noise on every landmark, in the original's units, where a face is 1.55 wide",
     )
     add_switch(options, "still", False, "measure what the network paints over, too: the warped example")
-    add_evaluation_flags(options, "results/vgnet_test", SPLITS)
+    add_evaluation_flags(options, "results/vgnet_test")
     return parse_command(options, "vgnet_test.py", argv)
 
 

@@ -6,12 +6,12 @@ import shlex
 import sys
 import zlib
 from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from data.splits import SPLITS
 from evaluation.definitions import definitions
 from evaluation.output import environment, text, write_csv, write_json
 from evaluation.rows import STATIC, TRUTH, Row, add_comparisons
@@ -20,23 +20,36 @@ from utils.cli import add_device_flags, add_flag, add_switch, check_least
 from utils.errors import UserError
 
 
-def add_evaluation_flags(options: ArgumentParser, sample_dir: str, splits: Sequence[str]) -> None:
-    """Which clips to measure on, and where the results go. splits: the names that a split may have."""
+def add_clip_flags(options: ArgumentParser, sample_dir: str) -> None:
+    """Which clips to measure on, where the results go, and the device"""
     add_flag(options, "dataset", choices=["grid", "lrw"], default="grid", help="whose splits (default grid)")
     store = Path("store/grid.h5")
     add_flag(
         options, "dataset_dir", type=Path, default=store, help=f"clip store (default {store}, as in training)"
     )
     add_flag(options, "splits", type=Path, help="folder of train.txt, val.txt, ... with clip ids")
-    add_flag(options, "split", choices=splits, default="test", help="the clips to measure on (default test)")
+    add_flag(options, "split", choices=SPLITS, default="test", help="the clips to measure on (default test)")
     add_flag(options, "clips", type=int, help="only the first so many clips of the split")
-    add_flag(options, "sample_dir", type=Path, default=Path(sample_dir), help="where the results go")
+    add_flag(
+        options,
+        "sample_dir",
+        "-o",
+        "--out-fold",
+        type=Path,
+        default=Path(sample_dir),
+        help=f"where the results go (default {sample_dir})",
+    )
+    add_device_flags(options)
+
+
+def add_evaluation_flags(options: ArgumentParser, sample_dir: str) -> None:
+    """The same, the videos, and what the sound and the figures are to be"""
+    add_clip_flags(options, sample_dir)
     add_flag(options, "videos", type=int, default=4, help="how many clips to write as videos (4)")
     add_flag(
         options, "snr", type=float, help="dB of the voice over white noise added to what the AT-net hears"
     )
     add_switch(options, "paper_metrics", False, "add figures by the original script's own definitions")
-    add_device_flags(options)
 
 
 def heard(audio: np.ndarray, clip_id: str, snr: float | None) -> np.ndarray:
