@@ -6,7 +6,8 @@
 Measures networks (the four shipped ones by default) on a clip store's split under every kind of noise in NOISE.h5 that
 is not from training, at every ratio of -snr, and writes SAMPLE_DIR/noise.csv, noise.md, noise.png and metrics.json,
 with definitions. All networks hear the same stretches of noise, and every run the same as the last. What is compared
-is the same as in atnet_test.py; a static face, which is the rest shape in all frames, is the bar to beat.
+is the same as in atnet_test.py; a static face, which is the rest shape in all frames, is the bar to beat. By torchrun
+or -device_ids several processes share the clips; the results are the same.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from animation.whole_faces import hear, load_speaker, motion_of
 from data.atnet import clip_motion
@@ -26,13 +26,14 @@ from data.nrnet import read_noises
 from data.splits import clip_ids
 from data.store import Clip, ClipStore
 from evaluation.definitions import definitions
-from evaluation.noise import CLEAN, SPEECH_ALONE, STATIC, NoiseTable, noisy_versions
+from evaluation.noise import CLEAN, SPEECH_ALONE, STATIC, Condition, NoiseTable, figures, noisy_versions
 from evaluation.output import write_json
-from evaluation.run import add_clip_flags, parse_command, run_facts
+from evaluation.run import add_clip_flags, parse_command, progress, run_facts
 from models import NRNet
 from utils.audio import SAMPLE_RATE
 from utils.audio.raw_speech import SPEECH_RATE, set_level
-from utils.cli import add_flag, parser, pick_device
+from utils.cli import add_flag, parser
+from utils.distributed import is_main, launch, share_out
 from utils.errors import UserError, run
 from utils.face.alignment import stabilise
 from utils.face.landmarks import denormalise, normalise
@@ -122,36 +123,52 @@ def read_recordings(path: Path) -> dict[str, list[np.ndarray]]:
     return recordings
 
 
-def measure(table: NoiseTable, networks: dict[str, NRNet], clip: Clip, size: int, versions: dict) -> None:
-    """One clip under all conditions. versions {(kind, ratio): speech (N,)}"""
+def measure(networks: dict[str, NRNet], clip: Clip, size: int, versions: dict) -> dict[Condition, dict]:
+    """The figures of one clip under all conditions. versions {(kind, ratio): speech (N,)}"""
     _, rest = clip_motion(clip, size)
     true = denormalise(stabilise(normalise(clip.landmarks, size), rest))
-    still = np.broadcast_to(denormalise(rest), true.shape)
+    found = {}
     for name, network in networks.items():
         batch = np.stack([set_level(one, network.config["level"]) for one in versions.values()])
         for (kind, ratio), coefficients in zip(versions, hear(network, batch, len(true)), strict=True):
-            table.add(name, kind, ratio, denormalise(rest + motion_of(network, coefficients, rest)), true)
-    table.add(STATIC, SPEECH_ALONE, CLEAN, still, true)
+            made = denormalise(rest + motion_of(network, coefficients, rest))
+            found[name, kind, ratio] = figures(made, true)
+    still = np.broadcast_to(denormalise(rest), true.shape)
+    return found | {(STATIC, SPEECH_ALONE, CLEAN): figures(still, true)}
 
 
-def main(args: Namespace) -> None:
-    device = pick_device(args.cuda, args.device_ids)
+def evaluate(args: Namespace, device: torch.device) -> None:
     networks, recordings = load_networks(args.model_name, device), read_recordings(args.in_noise)
     store = ClipStore(args.dataset_dir)
     ids = clip_ids(store, args.dataset, args.split, args.splits)[: args.clips]
-    folder = writable_folder(args.sample_dir)
-    table, frames = NoiseTable(sides(networks, recordings), args.snr), 0
-    for number, id in enumerate(tqdm(ids, unit="clip")):
-        speech = resample(store[id].audio, SAMPLE_RATE, SPEECH_RATE)
-        measure(table, networks, store[id], store.size, noisy_versions(speech, recordings, args.snr, number))
-        frames += store.lengths[id]
-    note = f"{args.dataset}, {args.split}: {len(ids)} clips; models: {', '.join(networks)}"
-    paths = [*table.write(folder, note), folder / "metrics.json"]
+    writable_folder(args.sample_dir)
+
+    def work(number: int) -> dict[Condition, dict]:
+        clip = store[ids[number]]
+        speech = resample(clip.audio, SAMPLE_RATE, SPEECH_RATE)
+        return measure(networks, clip, store.size, noisy_versions(speech, recordings, args.snr, number))
+
+    table = NoiseTable(sides(networks, recordings), args.snr)
+    for scores in progress(share_out(range(len(ids)), work), len(ids)):
+        table.add(scores)
+    if is_main():
+        frames = sum(store.lengths[id] for id in ids)
+        publish(args, table, [*networks], run_facts(args, device, len(ids), frames))
+
+
+def publish(args: Namespace, table: NoiseTable, names: list[str], facts: dict) -> None:
+    """Writes the table into args.sample_dir and prints it. names: of the networks; facts: for metrics.json."""
+    note = f"{args.dataset}, {args.split}: {facts['clips']} clips; models: {', '.join(names)}"
+    paths = [*table.write(args.sample_dir, note), args.sample_dir / "metrics.json"]
     rows = table.lines()
-    models = dict(zip(networks, map(str, args.model_name), strict=True))
-    facts = run_facts(args, device, len(ids), frames) | dict(models=models, noises=str(args.in_noise))
+    models = dict(zip(names, map(str, args.model_name), strict=True))
+    facts = facts | dict(models=models, noises=str(args.in_noise))
     write_json(paths[-1], {**facts, "rows": rows, "definitions": definitions({"": rows[0]})})
     print(f"\n{note}\n\n{table.markdown()}\n\n" + "\n".join(str(path) for path in paths))
+
+
+def main(args: Namespace) -> None:
+    launch(evaluate, args)
 
 
 if __name__ == "__main__":

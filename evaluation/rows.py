@@ -5,7 +5,9 @@ A "row" of a table is one way to make the clips: a network, a static face, or th
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -65,38 +67,40 @@ class Truth:
         return cls(landmarks, rest, audio)
 
 
-@dataclass
-class Row:
-    """The figures of one row: each clip's, and what can only be judged over all clips together."""
+class Measured(NamedTuple):
+    """One clip in one row: its figures, and what can only be judged over all clips together."""
 
-    name: str
-    clips: list[Scores] = field(default_factory=list)
-    openings: list[tuple[np.ndarray, np.ndarray, float]] = field(default_factory=list)
-    curves: dict[str, list[np.ndarray]] = field(default_factory=lambda: {"offset": [], "audio_offset": []})
+    scores: Scores
+    openings: tuple[np.ndarray, np.ndarray, float]  # the row's (T,), the true one (T,), at rest
+    curves: dict[str, np.ndarray]
 
-    def add(self, truth: Truth, landmarks: np.ndarray, scores: Scores | None = None) -> None:
-        """Scores one clip's landmarks (T, 68, 2); `scores` are further figures of that clip."""
-        opening = mouth_opening(landmarks)
-        curves = {
-            "offset": lag_correlations(opening, truth.opening),
-            "audio_offset": lag_correlations(opening, truth.loudness),
-        }
-        for name, curve in curves.items():
-            self.curves[name].append(curve)
-        self.openings.append((opening, truth.opening, float(mouth_opening(truth.rest))))
-        offsets = {name: best_lag([curve]) for name, curve in curves.items()}
-        self.clips.append(landmark_scores(landmarks, truth) | offsets | (scores or {}))
 
-    def summary(self) -> Scores:
-        """Means over clips; the correlation over all frames; offsets of the mean correlation curves; a total of faces
-        not found."""
-        means = {name: mean([clip[name] for clip in self.clips]) for name in self.clips[0]}
-        if "undetected" in means:
-            means["undetected"] = sum(clip["undetected"] for clip in self.clips)
-        still = np.isnan(means["opening_correlation"])
-        pooled = float("nan") if still else pooled_correlation(*zip(*self.openings, strict=True))
-        offsets = {name: best_lag(curves) for name, curves in self.curves.items()}
-        return means | {"opening_correlation_pooled": pooled} | offsets
+Rows = dict[str, Measured]  # one clip, by name of row
+
+
+def measure(truth: Truth, landmarks: np.ndarray, scores: Scores | None = None) -> Measured:
+    """landmarks (T, 68, 2) that a row has for a clip; `scores` are further figures of that clip."""
+    opening = mouth_opening(landmarks)
+    curves = {
+        "offset": lag_correlations(opening, truth.opening),
+        "audio_offset": lag_correlations(opening, truth.loudness),
+    }
+    offsets = {name: best_lag([curve]) for name, curve in curves.items()}
+    openings = opening, truth.opening, float(mouth_opening(truth.rest))
+    return Measured(landmark_scores(landmarks, truth) | offsets | (scores or {}), openings, curves)
+
+
+def summary(clips: Sequence[Measured]) -> Scores:
+    """Means over clips; the correlation over all frames; offsets of the mean correlation curves; a total of faces not
+    found."""
+    means = {name: mean([clip.scores[name] for clip in clips]) for name in clips[0].scores}
+    if "undetected" in means:
+        means["undetected"] = sum(clip.scores["undetected"] for clip in clips)
+    still = np.isnan(means["opening_correlation"])
+    openings = zip(*(clip.openings for clip in clips), strict=True)
+    pooled = float("nan") if still else pooled_correlation(*openings)
+    offsets = {name: best_lag([clip.curves[name] for clip in clips]) for name in clips[0].curves}
+    return means | {"opening_correlation_pooled": pooled} | offsets
 
 
 def landmark_scores(landmarks: np.ndarray, truth: Truth) -> Scores:

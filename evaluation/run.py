@@ -6,17 +6,20 @@ import shlex
 import sys
 import zlib
 from argparse import ArgumentParser, Namespace
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import torch
+from tqdm import tqdm
 
 from data.splits import SPLITS
 from evaluation.definitions import definitions
 from evaluation.output import environment, text, write_csv, write_json
-from evaluation.rows import STATIC, TRUTH, Row, add_comparisons
+from evaluation.rows import STATIC, TRUTH, Rows, add_comparisons, summary
 from utils.audio.noise import add_noise
 from utils.cli import add_device_flags, add_flag, add_switch, check_least
+from utils.distributed import is_main
 from utils.errors import UserError
 
 
@@ -70,23 +73,29 @@ def parse_command(options: ArgumentParser, script: str, argv: list[str] | None) 
     return args
 
 
-def publish(args: Namespace, device: torch.device, ids: list[str], rows: dict[str, Row], facts: dict) -> None:
+def publish(args: Namespace, device: torch.device, clips: dict[str, Rows], facts: dict) -> None:
     """Writes metrics.json and clips.csv into args.sample_dir and prints the tables.
 
-    ids: the clips, in the order in which every row got them; facts: what else metrics.json should say.
+    clips: the rows of every clip, by its id; facts: what else metrics.json should say.
     """
-    summaries = {name: row.summary() for name, row in rows.items()}
+    names = next(iter(clips.values()))
+    summaries = {name: summary([rows[name] for rows in clips.values()]) for name in names}
     add_comparisons(summaries, STATIC, TRUTH)
-    frames = sum(len(opening) for opening, _, _ in rows[TRUTH].openings)
-    facts = run_facts(args, device, len(ids), frames) | facts
+    frames = sum(len(rows[TRUTH].openings[0]) for rows in clips.values())
+    facts = run_facts(args, device, len(clips), frames) | facts
     results = {**facts, "rows": summaries, "definitions": definitions(summaries)}
     lines = [
-        {"clip": id, "row": name, **row.clips[i]} for i, id in enumerate(ids) for name, row in rows.items()
+        {"clip": id, "row": name, **row.scores} for id, rows in clips.items() for name, row in rows.items()
     ]
     write_json(args.sample_dir / "metrics.json", results)
     write_csv(args.sample_dir / "clips.csv", lines)
-    print(f"\n{args.dataset}, {args.split}: {len(ids)} clips, {frames} frames\n\n{text(summaries)}\n")
-    print(f"{args.sample_dir}: metrics.json, clips.csv and {min(args.videos, len(ids))} videos")
+    print(f"\n{args.dataset}, {args.split}: {len(clips)} clips, {frames} frames\n\n{text(summaries)}\n")
+    print(f"{args.sample_dir}: metrics.json, clips.csv and {min(args.videos, len(clips))} videos")
+
+
+def progress(results: Iterable, clips: int) -> tqdm:
+    """The results of so many clips, with a bar in the main process"""
+    return tqdm(results, total=clips, unit="clip", dynamic_ncols=True, disable=not is_main())
 
 
 def run_facts(args: Namespace, device: torch.device, clips: int, frames: int) -> dict:

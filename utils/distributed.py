@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -48,6 +48,25 @@ def gather(value: Any) -> list[Any]:
     values = [None] * world_size()
     dist.all_gather_object(values, value)
     return values
+
+
+def share_out(jobs: Sequence[Any], work: Callable[[Any], Any]) -> Iterator[Any]:
+    """work(job) of every job, in order, in every process; each job is done by one of them, the next by the next.
+
+    They go on together, one job each at a time. A UserError in one of them is raised in all.
+    """
+    for start in range(0, len(jobs), world_size()):
+        mine, done, mistake = jobs[start + rank() :][:1], [], None
+        try:
+            done = [work(job) for job in mine]
+        except UserError as error:
+            mistake = error
+        answers = gather((done, mistake))
+        for _, error in answers:
+            if error is not None:
+                raise error
+        for results, _ in answers:
+            yield from results
 
 
 def parallel(model: nn.Module, device: torch.device) -> nn.Module:

@@ -39,6 +39,6 @@ def test_means_are_over_clips_and_kinds():
     true, _ = talking_landmarks(10, 0)
     table = NoiseTable({"a": True, "b": False, "c": False}, [0.0])
     for kind, shift in (("a", 1), ("b", 2), ("c", 4)):
-        table.add("m", kind, 0.0, true + [shift, 0], true)
+        table.add({("m", kind, 0.0): figures(true + [shift, 0], true)})
     assert table.value("m", ["b", "c"], 0.0) == pytest.approx(3, abs=1e-4)
     assert [*table.sides().values()] == [["a"], ["b", "c"]]
