@@ -28,7 +28,7 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from data.atnet import clip_motion
-from data.splits import clip_ids
+from data.splits import clip_ids, spread
 from data.store import Clip, ClipStore
 from evaluation.landmark_metrics import mean, mouth_distance, pause_opening
 from evaluation.paper_metrics import summed_mouth_distance
@@ -157,7 +157,7 @@ def evaluate(args: Namespace, device: torch.device) -> None:
     torch.backends.cudnn.deterministic = True
     network, store = load_network(args, device), ClipStore(args.dataset_dir)
     basis = LandmarkBasis.of(network)
-    ids = clip_ids(store, args.dataset, args.split, args.splits)[: args.clips]
+    ids = spread(clip_ids(store, args.dataset, args.split, args.splits), args.clips)
     folder = writable_folder(args.sample_dir)
     silence = speak(network, basis, [np.zeros(SILENCE * SAMPLE_RATE, np.float32)])[0]
 

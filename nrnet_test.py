@@ -23,7 +23,7 @@ import torch
 from animation.whole_faces import hear, load_speaker, motion_of
 from data.atnet import clip_motion
 from data.nrnet import read_noises
-from data.splits import clip_ids
+from data.splits import clip_ids, spread
 from data.store import Clip, ClipStore
 from evaluation.definitions import definitions
 from evaluation.noise import CLEAN, SPEECH_ALONE, STATIC, Condition, NoiseTable, figures, noisy_versions
@@ -140,7 +140,7 @@ def measure(networks: dict[str, NRNet], clip: Clip, size: int, versions: dict) -
 def evaluate(args: Namespace, device: torch.device) -> None:
     networks, recordings = load_networks(args.model_name, device), read_recordings(args.in_noise)
     store = ClipStore(args.dataset_dir)
-    ids = clip_ids(store, args.dataset, args.split, args.splits)[: args.clips]
+    ids = spread(clip_ids(store, args.dataset, args.split, args.splits), args.clips)
     writable_folder(args.sample_dir)
 
     def work(number: int) -> dict[Condition, dict]:

@@ -30,7 +30,7 @@ from torch import Tensor
 from animation.original import CANONICAL_FACE, is_original
 from animation.stream import Subject, frame_stream, landmark_stream, rechunk
 from data.atnet import clip_motion
-from data.splits import clip_ids
+from data.splits import clip_ids, spread
 from data.store import Clip, ClipStore
 from evaluation.landmark_metrics import mean
 from evaluation.paper_metrics import summed_mouth_distance
@@ -209,7 +209,7 @@ def evaluate(args: Namespace, device: torch.device) -> None:
     torch.backends.cudnn.deterministic = True
     store = ClipStore(args.dataset_dir)
     networks = Networks.load(args, store.size, device)
-    ids = clip_ids(store, args.dataset, args.split, args.splits)[: args.clips]
+    ids = spread(clip_ids(store, args.dataset, args.split, args.splits), args.clips)
     folder, detector = writable_folder(args.sample_dir), FaceDetector()
 
     def work(number: int) -> tuple[Rows, dict[str, Animation] | None]:

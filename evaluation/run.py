@@ -32,7 +32,7 @@ def add_clip_flags(options: ArgumentParser, sample_dir: str) -> None:
     )
     add_flag(options, "splits", type=Path, help="folder of train.txt, val.txt, ... with clip ids")
     add_flag(options, "split", choices=SPLITS, default="test", help="the clips to measure on (default test)")
-    add_flag(options, "clips", type=int, help="only the first so many clips of the split")
+    add_flag(options, "clips", type=int, help="only so many clips, spread over the split's speakers or words")
     add_flag(
         options,
         "sample_dir",
