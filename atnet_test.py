@@ -30,10 +30,11 @@ from torch.nn.utils.rnn import pad_sequence
 from data.atnet import clip_motion
 from data.splits import clip_ids, spread
 from data.store import Clip, ClipStore
+from evaluation.flags import add_evaluation_flags, heard, parse_command
 from evaluation.landmark_metrics import mean, mouth_distance, pause_opening
+from evaluation.output import progress
 from evaluation.paper_metrics import summed_mouth_distance
-from evaluation.rows import AT_NET, PROJECTED, STATIC, TRUTH, Rows, Truth, measure
-from evaluation.run import add_evaluation_flags, heard, parse_command, progress, publish
+from evaluation.rows import AT_NET, PROJECTED, STATIC, TRUTH, Rows, Truth, measure, publish
 from models import ATNet, ATNetSingle, load_model
 from utils.audio import SAMPLE_RATE, SAMPLES_PER_FRAME
 from utils.audio.mfcc import windows

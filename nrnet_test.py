@@ -26,9 +26,9 @@ from data.nrnet import read_noises
 from data.splits import clip_ids, spread
 from data.store import Clip, ClipStore
 from evaluation.definitions import definitions
+from evaluation.flags import add_clip_flags, parse_command
 from evaluation.noise import CLEAN, SPEECH_ALONE, STATIC, Condition, NoiseTable, figures, noisy_versions
-from evaluation.output import write_json
-from evaluation.run import add_clip_flags, parse_command, progress, run_facts
+from evaluation.output import progress, run_facts, write_json
 from models import NRNet
 from utils.audio import SAMPLE_RATE
 from utils.audio.raw_speech import SPEECH_RATE, set_level

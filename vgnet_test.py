@@ -32,7 +32,9 @@ from animation.stream import Subject, frame_stream, landmark_stream, rechunk
 from data.atnet import clip_motion
 from data.splits import clip_ids, spread
 from data.store import Clip, ClipStore
+from evaluation.flags import add_evaluation_flags, heard, parse_command
 from evaluation.landmark_metrics import mean
+from evaluation.output import progress
 from evaluation.paper_metrics import summed_mouth_distance
 from evaluation.rows import (
     DETECTION_SIDE,
@@ -47,8 +49,8 @@ from evaluation.rows import (
     measure,
     original_scores,
     picture_scores,
+    publish,
 )
-from evaluation.run import add_evaluation_flags, heard, parse_command, progress, publish
 from models import ATNet, ATNetSingle, VGNet, load_model
 from utils.audio import SAMPLE_RATE, SAMPLES_PER_FRAME
 from utils.audio.mfcc import windows

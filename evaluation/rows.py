@@ -1,17 +1,20 @@
-"""Scores a clip by all figures, and sums up over clips.
+"""Scores a clip by all figures, sums up over clips, and publishes both.
 
 A "row" of a table is one way to make the clips: a network, a static face, or the truth itself.
 """
 
 from __future__ import annotations
 
+from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import cv2
 import numpy as np
+import torch
 
+from evaluation.definitions import definitions
 from evaluation.landmark_metrics import (
     best_lag,
     correlation,
@@ -27,6 +30,7 @@ from evaluation.landmark_metrics import (
     pooled_correlation,
     silent_frames,
 )
+from evaluation.output import run_facts, text, write_csv, write_json
 from evaluation.paper_metrics import enlarged_psnr, enlarged_ssim, narrow_cpbd
 from evaluation.picture_metrics import cut, edge_sharpness, mouth_box, psnr, sharpness, ssim
 from utils.face.alignment import rest_shape
@@ -166,6 +170,26 @@ def add_comparisons(summaries: dict[str, Scores], static: str, truth: str) -> No
         for name in ("psnr", "mouth_psnr"):
             if name in scores and scores is not summaries[truth]:
                 scores[f"{name}_gain"] = scores[name] - summaries[static][name]
+
+
+def publish(args: Namespace, device: torch.device, clips: dict[str, Rows], facts: dict) -> None:
+    """Writes metrics.json and clips.csv into args.sample_dir and prints the tables.
+
+    clips: the rows of every clip, by its id; facts: what else metrics.json should say.
+    """
+    names = next(iter(clips.values()))
+    summaries = {name: summary([rows[name] for rows in clips.values()]) for name in names}
+    add_comparisons(summaries, STATIC, TRUTH)
+    frames = sum(len(rows[TRUTH].openings[0]) for rows in clips.values())
+    facts = run_facts(args, device, len(clips), frames) | facts
+    results = {**facts, "rows": summaries, "definitions": definitions(summaries)}
+    lines = [
+        {"clip": id, "row": name, **row.scores} for id, rows in clips.items() for name, row in rows.items()
+    ]
+    write_json(args.sample_dir / "metrics.json", results)
+    write_csv(args.sample_dir / "clips.csv", lines)
+    print(f"\n{args.dataset}, {args.split}: {len(clips)} clips, {frames} frames\n\n{text(summaries)}\n")
+    print(f"{args.sample_dir}: metrics.json, clips.csv and {min(args.videos, len(clips))} videos")
 
 
 def detect_landmarks(detector: FaceDetector, crops: np.ndarray) -> np.ndarray:

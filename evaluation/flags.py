@@ -1,4 +1,4 @@
-"""What surrounds an evaluation, the same for every network: its flags, and its results on paper and on the screen."""
+"""The flags that test scripts share, and what they do to what is heard."""
 
 from __future__ import annotations
 
@@ -6,20 +6,13 @@ import shlex
 import sys
 import zlib
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-import torch
-from tqdm import tqdm
 
 from data.splits import SPLITS
-from evaluation.definitions import definitions
-from evaluation.output import environment, text, write_csv, write_json
-from evaluation.rows import STATIC, TRUTH, Rows, add_comparisons, summary
 from utils.audio.noise import add_noise
 from utils.cli import add_device_flags, add_flag, add_switch, check_least
-from utils.distributed import is_main
 from utils.errors import UserError
 
 
@@ -71,34 +64,3 @@ def parse_command(options: ArgumentParser, script: str, argv: list[str] | None) 
         if isinstance(value, float) and not np.isfinite(value):
             raise UserError(f"-{name} {value}: give a number")
     return args
-
-
-def publish(args: Namespace, device: torch.device, clips: dict[str, Rows], facts: dict) -> None:
-    """Writes metrics.json and clips.csv into args.sample_dir and prints the tables.
-
-    clips: the rows of every clip, by its id; facts: what else metrics.json should say.
-    """
-    names = next(iter(clips.values()))
-    summaries = {name: summary([rows[name] for rows in clips.values()]) for name in names}
-    add_comparisons(summaries, STATIC, TRUTH)
-    frames = sum(len(rows[TRUTH].openings[0]) for rows in clips.values())
-    facts = run_facts(args, device, len(clips), frames) | facts
-    results = {**facts, "rows": summaries, "definitions": definitions(summaries)}
-    lines = [
-        {"clip": id, "row": name, **row.scores} for id, rows in clips.items() for name, row in rows.items()
-    ]
-    write_json(args.sample_dir / "metrics.json", results)
-    write_csv(args.sample_dir / "clips.csv", lines)
-    print(f"\n{args.dataset}, {args.split}: {len(clips)} clips, {frames} frames\n\n{text(summaries)}\n")
-    print(f"{args.sample_dir}: metrics.json, clips.csv and {min(args.videos, len(clips))} videos")
-
-
-def progress(results: Iterable, clips: int) -> tqdm:
-    """The results of so many clips, with a bar in the main process"""
-    return tqdm(results, total=clips, unit="clip", dynamic_ncols=True, disable=not is_main())
-
-
-def run_facts(args: Namespace, device: torch.device, clips: int, frames: int) -> dict:
-    """What every metrics.json says of the run: its command, its data, the machine"""
-    counts = {"dataset": args.dataset, "split": args.split, "clips": clips, "frames": frames}
-    return {"command": args.command, **counts, "store": str(args.dataset_dir), **environment(device)}
