@@ -21,8 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from data.atnet import SpeechSamples, whole_clip
-from data.nrnet_file import spread
-from data.splits import clip_ids, held_out
+from data.splits import clip_ids, held_out, spread
 from data.store import ClipStore
 from models import ATNet, ATNetSingle
 from training.export import start_from

@@ -3,7 +3,8 @@
     python atnet_test.py -model_name weights/atnet.safetensors --dataset grid --dataset_dir grid.h5 \\
         --splits splits --split test -sample_dir results/atnet_test
 
-Prints one table and writes SAMPLE_DIR/metrics.json, clips.csv and, for the first clips, videos with sound.
+Prints one table and writes SAMPLE_DIR/metrics.json, clips.csv and, for the first clips, videos with sound. By torchrun
+or -device_ids several processes share the clips; the results are the same.
 
 What is compared. The network hears a clip's sound and starts from no motion; its motion is added to the clip's own
 rest shape (the median of the fifth of its frames with the least open mouth). The truth is the landmarks that
@@ -17,26 +18,28 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch.nn.utils.rnn import pad_sequence
-from tqdm import tqdm
 
 from data.atnet import clip_motion
-from data.splits import SPLITS, clip_ids
+from data.splits import clip_ids, spread
 from data.store import Clip, ClipStore
+from evaluation.flags import add_evaluation_flags, heard, parse_command
 from evaluation.landmark_metrics import mean, mouth_distance, pause_opening
+from evaluation.output import progress
 from evaluation.paper_metrics import summed_mouth_distance
-from evaluation.rows import AT_NET, PROJECTED, STATIC, TRUTH, Row, Truth
-from evaluation.run import add_evaluation_flags, heard, parse_command, publish
+from evaluation.rows import AT_NET, PROJECTED, STATIC, TRUTH, Rows, Truth, measure, publish
 from models import ATNet, ATNetSingle, load_model
 from utils.audio import SAMPLE_RATE, SAMPLES_PER_FRAME
 from utils.audio.mfcc import windows
-from utils.cli import add_flag, add_switch, parser, pick_device
+from utils.cli import add_flag, add_number, add_switch, parser
+from utils.distributed import is_main, launch, share_out
 from utils.errors import UserError, run
 from utils.face.alignment import stabilise
 from utils.face.basis import LandmarkBasis
@@ -55,13 +58,11 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
     add_flag(
         options, "model_name", type=Path, default=weights, help="weights of an AT-net (default: the shipped)"
     )
-    add_flag(
-        options, "batch_size", type=int, default=16, help="clips that go through it at once (default 16)"
-    )
+    add_number(options, "batch_size", 16, "clips that go through it at once", least=1)
     add_switch(
         options, "lstm", None, "insist on an AT-net with, or without, LSTM; its weights know which it is"
     )
-    add_evaluation_flags(options, "results/atnet_test", SPLITS)
+    add_evaluation_flags(options, "results/atnet_test")
     return parse_command(options, "atnet_test.py", argv)
 
 
@@ -75,7 +76,6 @@ class Sample:
     true: np.ndarray
     motion: np.ndarray
     rest: np.ndarray
-    made: np.ndarray | None = None
 
     @classmethod
     def of(cls, clip: Clip, size: int, snr: float | None) -> Sample:
@@ -109,40 +109,22 @@ def speak(
     return [basis.reconstruct(made[: len(one)]) for made, one in zip(coefficients, heard, strict=True)]
 
 
-def spoken(
-    args: Namespace, store: ClipStore, ids: list[str], network: ATNet | ATNetSingle, basis: LandmarkBasis
-) -> Iterator[Sample]:
-    """The clips with what the network made of them, in batches behind the scenes"""
-    with tqdm(total=len(ids), unit="clip", dynamic_ncols=True) as bar:
-        for start in range(0, len(ids), args.batch_size):
-            samples = [
-                Sample.of(store[id], store.size, args.snr) for id in ids[start : start + args.batch_size]
-            ]
-            motions = speak(network, basis, [one.audio for one in samples])
-            for one, motion in zip(samples, motions, strict=True):
-                one.made = one.rest + motion
-                yield one
-                bar.update()
-
-
 def silence_opening(rest: np.ndarray, silence: np.ndarray) -> float:
     """rest (136,), the motion in silence (T, 136) -> mean opening in silence as a multiple of the opening at rest"""
     every = np.ones(len(silence), bool)
     return pause_opening(denormalise(rest + silence), denormalise(rest), every)
 
 
-def score(
-    rows: dict[str, Row], sample: Sample, basis: LandmarkBasis, silence: np.ndarray, paper: bool
-) -> None:
-    """Adds one clip's figures to every row. silence: the motion (T, 136) that the network makes of no sound at all."""
+def score(sample: Sample, made: np.ndarray, basis: LandmarkBasis, silence: np.ndarray, paper: bool) -> Rows:
+    """One clip's figures. made: its landmarks (T, 136); silence: the motion (T, 136) that no sound at all makes."""
     truth = Truth(denormalise(sample.true), denormalise(sample.rest), sample.clip.audio)
     landmarks = {
-        AT_NET: sample.made,
+        AT_NET: made,
         STATIC: np.broadcast_to(sample.rest, sample.true.shape),
         PROJECTED: sample.rest + basis.reconstruct(basis.project(sample.motion)),
         TRUTH: sample.true,
     }
-    stored = denormalise(sample.stored)
+    stored, rows = denormalise(sample.stored), {}
     for name, normalised in landmarks.items():
         pixels = denormalise(normalised)
         extra = {"lmd_mouth_unaligned": mean(mouth_distance(pixels, stored))}
@@ -150,15 +132,16 @@ def score(
             extra["paper_lmd_sum"] = mean(summed_mouth_distance(pixels, stored))
         if name == AT_NET:
             extra["silence_opening"] = silence_opening(sample.rest, silence)
-        rows[name].add(truth, pixels, extra)
+        rows[name] = measure(truth, pixels, extra)
+    return rows
 
 
-def write_video(sample: Sample, folder: Path) -> None:
-    """The clip with its true landmarks, the true landmarks without head motion, and those that the network made."""
+def write_video(sample: Sample, made: np.ndarray, folder: Path) -> None:
+    """The clip with its true landmarks, the true landmarks without head motion, and those made (T, 136)."""
     frames = sample.clip.frames().movedim(1, -1).numpy()
     captions = ("real", "true landmarks", "from the sound")
     scale = TILE / TEMPLATE_SIZE
-    stored, true, made = (denormalise(one, TILE) for one in (sample.stored, sample.true, sample.made))
+    stored, true, made = (denormalise(one, TILE) for one in (sample.stored, sample.true, made))
     height, width = grid([np.zeros((TILE, TILE, 3), np.uint8)] * 3, captions=captions).shape[:2]
     path = folder / f"{sample.clip.id.replace('/', '_')}.mp4"
     with VideoWriter(path, (width, height), audio=SAMPLE_RATE) as video:
@@ -169,23 +152,36 @@ def write_video(sample: Sample, folder: Path) -> None:
             video.write_audio(sample.audio[number * SAMPLES_PER_FRAME : (number + 1) * SAMPLES_PER_FRAME])
 
 
-def main(args: Namespace) -> None:
+def evaluate(args: Namespace, device: torch.device) -> None:
     torch.backends.cudnn.deterministic = True
-    device = pick_device(args.cuda, args.device_ids)
-    network = load_network(args, device)
-    store = ClipStore(args.dataset_dir)
-    ids = clip_ids(store, args.dataset, args.split, args.splits)[: args.clips]
-    folder = writable_folder(args.sample_dir)
+    network, store = load_network(args, device), ClipStore(args.dataset_dir)
     basis = LandmarkBasis.of(network)
-    rows = {name: Row(name) for name in (AT_NET, STATIC, PROJECTED, TRUTH)}
+    ids = spread(clip_ids(store, args.dataset, args.split, args.splits), args.clips)
+    folder = writable_folder(args.sample_dir)
     silence = speak(network, basis, [np.zeros(SILENCE * SAMPLE_RATE, np.float32)])[0]
-    for number, sample in enumerate(spoken(args, store, ids, network, basis)):
-        score(rows, sample, basis, silence, args.paper_metrics)
-        if number < args.videos:
-            write_video(sample, folder)
-    detection = store.attributes["parameters"].get("landmarks", "not recorded")
-    facts = {"network": type(network).__name__, "weights": str(args.model_name)}
-    publish(args, device, ids, rows, facts | {"detector": f"as stored by preprocessing: {detection}"})
+
+    def work(batch: list[str]) -> list[tuple[Rows, np.ndarray]]:
+        samples = [Sample.of(store[id], store.size, args.snr) for id in batch]
+        motions = speak(network, basis, [one.audio for one in samples])
+        made = [one.rest + motion for one, motion in zip(samples, motions, strict=True)]
+        rows = [score(*one, basis, silence, args.paper_metrics) for one in zip(samples, made, strict=True)]
+        return [*zip(rows, made, strict=True)]
+
+    # Whole batches, since a clip's neighbours may change the last bits of what the network makes of it.
+    batches = [ids[start : start + args.batch_size] for start in range(0, len(ids), args.batch_size)]
+    answers, clips = chain.from_iterable(share_out(batches, work)), {}
+    for id, (rows, made) in zip(ids, progress(answers, len(ids)), strict=True):
+        if is_main() and len(clips) < args.videos:
+            write_video(Sample.of(store[id], store.size, args.snr), made, folder)
+        clips[id] = rows
+    if is_main():
+        detection = store.attributes["parameters"].get("landmarks", "not recorded")
+        facts = {"network": type(network).__name__, "weights": str(args.model_name)}
+        publish(args, device, clips, facts | {"detector": f"as stored by preprocessing: {detection}"})
+
+
+def main(args: Namespace) -> None:
+    launch(evaluate, args)
 
 
 if __name__ == "__main__":

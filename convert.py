@@ -142,8 +142,8 @@ def from_original(saved: dict, args: Namespace) -> tuple[nn.Module, str]:
     if dropped:
         print(f"left out, because the original computes nothing from them: {summary(dropped)}")
     if (audio or speech) and not args.pca:
-        test = "nrnet_test.py" if speech else "atnet_test.py"
-        print(f"note: no --pca, so the file has no landmark basis: demo.py and {test} cannot use it")
+        users = "demo.py, nrnet_generate.py and nrnet_test.py" if speech else "demo.py and atnet_test.py"
+        print(f"note: no --pca, so the file has no landmark basis: {users} cannot use it")
     return model, kind
 
 

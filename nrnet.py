@@ -26,7 +26,8 @@ import torch
 from torch import Tensor, nn
 
 from data.nrnet import Mixing, WaveformSamples, read_mixing
-from data.nrnet_file import SpeechFile, spread
+from data.nrnet_file import SpeechFile
+from data.splits import spread
 from models import NRNet, load_model
 from models.original.bases import BASIS, add_basis_flags, read_shape_basis
 from training.export import take_weights

@@ -3,7 +3,8 @@
     python vgnet_test.py -model_name weights/vgnet.safetensors --at_model weights/atnet.safetensors --dataset grid \\
         --dataset_dir grid.h5 --splits splits --split test -sample_dir results/vgnet_test
 
-Prints one table and writes SAMPLE_DIR/metrics.json, clips.csv and, for the first clips, videos with sound.
+Prints one table and writes SAMPLE_DIR/metrics.json, clips.csv and, for the first clips, videos with sound. By torchrun
+or -device_ids several processes share the clips; the results are the same.
 
 How. The network gets one frame of the clip, the one whose landmarks are nearest to the clip's rest shape (or with
 --example first the first one), and animates it by the clip's true landmarks (smoothed as in training) and, with
@@ -25,14 +26,15 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from animation.original import CANONICAL_FACE, is_original
 from animation.stream import Subject, frame_stream, landmark_stream, rechunk
 from data.atnet import clip_motion
-from data.splits import SPLITS, clip_ids
+from data.splits import clip_ids, spread
 from data.store import Clip, ClipStore
+from evaluation.flags import add_evaluation_flags, heard, parse_command
 from evaluation.landmark_metrics import mean
+from evaluation.output import progress
 from evaluation.paper_metrics import summed_mouth_distance
 from evaluation.rows import (
     DETECTION_SIDE,
@@ -41,17 +43,19 @@ from evaluation.rows import (
     STATIC,
     STILL,
     TRUTH,
-    Row,
+    Rows,
     Truth,
     detect_landmarks,
+    measure,
     original_scores,
     picture_scores,
+    publish,
 )
-from evaluation.run import add_evaluation_flags, heard, parse_command, publish
 from models import ATNet, ATNetSingle, VGNet, load_model
 from utils.audio import SAMPLE_RATE, SAMPLES_PER_FRAME
 from utils.audio.mfcc import windows
-from utils.cli import add_flag, add_switch, parser, pick_device
+from utils.cli import add_flag, add_number, add_switch, parser
+from utils.distributed import is_main, launch, share_out
 from utils.errors import UserError, run
 from utils.face.basis import LandmarkBasis
 from utils.face.detector import FaceDetector
@@ -77,18 +81,11 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
     add_flag(
         options, "example", choices=["rest", "first"], default="rest", help="the frame to animate (rest)"
     )
-    add_flag(
-        options, "batch_size", type=int, default=16, help="frames that go through it at once (default 16)"
-    )
-    add_flag(
-        options,
-        "landmark_noise",
-        type=float,
-        default=0.0,
-        help="sigma of Gaussian noise on every landmark, in the original's units, where a face is 1.55 wide",
-    )
+    add_number(options, "batch_size", 16, "frames that go through it at once", least=1)
+    noise = "sigma of Gaussian noise on every landmark, in the original's units, where a face is 1.55 wide"
+    add_number(options, "landmark_noise", 0.0, noise)
     add_switch(options, "still", False, "measure what the network paints over, too: the warped example")
-    add_evaluation_flags(options, "results/vgnet_test", SPLITS)
+    add_evaluation_flags(options, "results/vgnet_test")
     return parse_command(options, "vgnet_test.py", argv)
 
 
@@ -176,65 +173,68 @@ def animations(
 
 
 def score(
-    rows: dict[str, Row],
-    frames: dict[str, np.ndarray],
-    clip: Clip,
-    example: int,
-    detector: FaceDetector,
-    paper: bool,
-) -> None:
-    """Adds one clip's figures to every row. frames: (T, H, W, 3) uint8 by row, or (1, H, W, 3) of a still one."""
+    frames: dict[str, np.ndarray], clip: Clip, example: int, detector: FaceDetector, paper: bool
+) -> Rows:
+    """One clip's figures. frames: (T, H, W, 3) uint8 by row, or (1, H, W, 3) of a still one."""
     real = frames[TRUTH]
     found = {name: detect_landmarks(detector, one) for name, one in frames.items()}
-    truth = Truth.of_detections(found[TRUTH], clip.audio)
-    for name, row in rows.items():
+    truth, rows = Truth.of_detections(found[TRUTH], clip.audio), {}
+    for name, made in frames.items():
         landmarks = np.broadcast_to(found[name], found[TRUTH].shape)
-        scores = picture_scores(frames[name], real, clip.landmarks, example)
+        scores = picture_scores(made, real, clip.landmarks, example)
         scores["undetected"] = float(np.isnan(landmarks).any((1, 2)).sum())
         if paper:
             scores["paper_lmd_sum"] = mean(summed_mouth_distance(landmarks, found[TRUTH]))
-            scores |= original_scores(frames[name], real, example)
-        row.add(truth, landmarks, scores)
+            scores |= original_scores(made, real, example)
+        rows[name] = measure(truth, landmarks, scores)
+    return rows
 
 
-def write_video(clip: Clip, real: np.ndarray, made: dict[str, Animation], folder: Path) -> None:
+def write_video(clip: Clip, made: dict[str, Animation], folder: Path) -> None:
     """real | what was made, by row | attention | landmarks, the last two of the last row"""
     last = list(made.values())[-1]
     captions = ["real", *(CAPTIONS[name] for name in made), "attention", "landmarks"]
     points = denormalise(last.landmarks, TILE)
     height, width = grid([np.zeros((TILE, TILE, 3), np.uint8)] * len(captions), captions=captions).shape[:2]
-    with VideoWriter(
-        folder / f"{clip.id.replace('/', '_')}.mp4", (width, height), audio=SAMPLE_RATE
-    ) as video:
-        audio = clip.audio
-        for number, frame in enumerate(real):
+    path, audio = folder / f"{clip.id.replace('/', '_')}.mp4", clip.audio
+    with VideoWriter(path, (width, height), audio=SAMPLE_RATE) as video:
+        for number, frame in enumerate(clip.frames().movedim(1, -1).numpy()):
             pictures = [frame, *(one.frames[number] for one in made.values()), last.attention[number]]
             tiles = [*(enlarge(picture, TILE) for picture in pictures), draw_landmarks(TILE, points[number])]
             video.write(grid(tiles, captions=captions))
             video.write_audio(audio[number * SAMPLES_PER_FRAME : (number + 1) * SAMPLES_PER_FRAME])
 
 
-def main(args: Namespace) -> None:
+def evaluate(args: Namespace, device: torch.device) -> None:
     torch.backends.cudnn.deterministic = True
-    device = pick_device(args.cuda, args.device_ids)
     store = ClipStore(args.dataset_dir)
     networks = Networks.load(args, store.size, device)
-    ids = clip_ids(store, args.dataset, args.split, args.splits)[: args.clips]
+    ids = spread(clip_ids(store, args.dataset, args.split, args.splits), args.clips)
     folder, detector = writable_folder(args.sample_dir), FaceDetector()
-    made = [FROM_TRUTH, *([STILL] if args.still else []), *([FROM_SPEECH] if networks.at_net else [])]
-    rows = {name: Row(name) for name in [*made, STATIC, TRUTH]}
-    for number, id in enumerate(tqdm(ids, unit="clip", dynamic_ncols=True)):
-        clip = store[id]
+
+    def work(number: int) -> tuple[Rows, dict[str, Animation] | None]:
+        clip = store[ids[number]]
         real = clip.frames().movedim(1, -1).numpy()
         example = example_index(clip, store.size, args.example)
         made = animations(networks, clip, real, example, args)
         frames = {name: one.frames for name, one in made.items()} | {STATIC: real[example][None], TRUTH: real}
-        score(rows, frames, clip, example, detector, args.paper_metrics)
-        if number < args.videos:
-            write_video(clip, real, made, folder)
-    weights = {"vg_net": str(args.model_name), "at_net": args.at_model and str(args.at_model)}
-    detection = f"dlib HOG and 68 points, crops enlarged to {DETECTION_SIDE} pixels"
-    publish(args, device, ids, rows, {"weights": weights, "example": args.example, "detector": detection})
+        rows = score(frames, clip, example, detector, args.paper_metrics)
+        return rows, made if number < args.videos else None
+
+    clips = {}
+    answers = progress(share_out(range(len(ids)), work), len(ids))
+    for id, (rows, made) in zip(ids, answers, strict=True):
+        if is_main() and made:
+            write_video(store[id], made, folder)
+        clips[id] = rows
+    if is_main():
+        weights = {"vg_net": str(args.model_name), "at_net": args.at_model and str(args.at_model)}
+        detection = f"dlib HOG and 68 points, crops enlarged to {DETECTION_SIDE} pixels"
+        publish(args, device, clips, {"weights": weights, "example": args.example, "detector": detection})
+
+
+def main(args: Namespace) -> None:
+    launch(evaluate, args)
 
 
 if __name__ == "__main__":

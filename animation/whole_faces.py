@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from torch import nn
 
 from animation.stream import Subject
+from models import NRNet, load_model
 from utils.audio.raw_speech import speech_windows
+from utils.errors import UserError
 from utils.face.alignment import apply_transform, fit_similarity
 from utils.face.basis import LandmarkBasis
 from utils.face.landmarks import STABLE, TEMPLATE, normalise
 
 CHUNK = 250  # frames that go through the network at a time
+
+
+def load_speaker(path: Path, device: torch.device) -> NRNet:
+    """An NR-net that can be drawn. Raises UserError for other weights, and for those without a landmark basis."""
+    network = load_model(path, device, expect=NRNet)
+    if not network.landmark_components.any():
+        raise UserError(f"{path}: holds no landmark basis; add it with python convert.py ... --pca")
+    return network
 
 
 def hear(network: nn.Module, speech: np.ndarray, frames: int) -> np.ndarray:

@@ -19,7 +19,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from data.splits import split_grid
+from data.splits import split_grid, spread
 from utils.audio.raw_speech import SPEECH_STEP
 from utils.errors import UserError
 from utils.face.basis import LandmarkBasis, opening_signs, principal_components
@@ -129,11 +129,6 @@ class SpeechFile:
 
     def __getstate__(self) -> dict:
         return {**self.__dict__, "_file": None}
-
-
-def spread(ids: list[str], most: int) -> list[str]:
-    """At most so many of the ids, evenly out of all of them, so that every speaker, or word, has a share"""
-    return ids[:: max(1, -(-len(ids) // most))]
 
 
 def _least_open(coefficients: np.ndarray, basis: LandmarkBasis) -> np.ndarray:

@@ -145,3 +145,29 @@ def check_lists(lists: dict[str, list[str]], folder: Path, dataset: str) -> dict
             where = f"{seen[both[0]]}.txt"
             raise UserError(f"{folder}: unseen.txt has speaker {both[0]}, who is in {where} too; keep to one")
     return lists
+
+
+def spread(ids: Iterable[str], most: int | None) -> list[str]:
+    """At most so many of the clips (None: all), sorted, out of every speaker's or word's, and evenly out of each's.
+
+    Shares differ by one at most, but where somebody has no more clips. Nothing is random.
+    """
+    groups: dict[str, list[str]] = {}
+    for id in sorted(ids):
+        groups.setdefault(group_of(id), []).append(id)
+    shares = dict.fromkeys(groups, 0)
+    left = sum(map(len, groups.values())) if most is None else most
+    while left > 0:
+        wanting = [name for name, clips in groups.items() if shares[name] < len(clips)]
+        if not wanting:
+            break
+        for name in _evenly(wanting, left):
+            shares[name] += 1
+            left -= 1
+    return sorted(id for name, clips in groups.items() for id in _evenly(clips, shares[name]))
+
+
+def _evenly(items: list[str], count: int) -> list[str]:
+    """So many of the items, all where there are no more, the middles of stretches of equal length"""
+    count = min(count, len(items))
+    return [items[(2 * n + 1) * len(items) // (2 * count)] for n in range(count)]

@@ -1,4 +1,4 @@
-"""Tables of figures: printed, as metrics.json, and as a CSV per clip, each figure with its definition."""
+"""What every figure is: its heading in tables, its decimals, its definition."""
 
 from __future__ import annotations
 

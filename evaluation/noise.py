@@ -7,7 +7,7 @@ landmarks without head motion (as in atnet_test.py).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -82,9 +82,10 @@ class NoiseTable:
     ratios: Sequence[float]
     scores: dict[Condition, list[dict[str, float]]] = field(default_factory=dict)
 
-    def add(self, model: str, kind: str, ratio: float, made: np.ndarray, true: np.ndarray) -> None:
-        """made, true (T, 68, 2) in pixels: one clip more"""
-        self.scores.setdefault((model, kind, ratio), []).append(figures(made, true))
+    def add(self, scores: Mapping[Condition, dict[str, float]]) -> None:
+        """The figures of one clip more"""
+        for condition, one in scores.items():
+            self.scores.setdefault(condition, []).append(one)
 
     @classmethod
     def of_lines(cls, lines: Sequence[dict]) -> NoiseTable:

@@ -8,14 +8,17 @@ import json
 import math
 import os
 import platform
-from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
+from argparse import Namespace
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import torch
+from tqdm import tqdm
 
 from evaluation.definitions import FIGURES, GROUPS
+from utils.distributed import is_main
 from utils.files import replacing
+from utils.versions import versions
 
 PACKAGES = (
     "torch",
@@ -61,17 +64,18 @@ def environment(device: torch.device) -> dict:
     machine = dict(
         processor=platform.machine(), cores=os.cpu_count(), gpu=accelerator, system=platform.system()
     )
-    return {"machine": machine, "versions": {"python": platform.python_version(), **_versions()}}
+    return {"machine": machine, "versions": {"python": platform.python_version(), **versions(PACKAGES)}}
 
 
-def _versions() -> dict[str, str | None]:
-    found = {}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = None
-    return found
+def run_facts(args: Namespace, device: torch.device, clips: int, frames: int) -> dict:
+    """What every metrics.json says of the run: its command, its data, the machine"""
+    counts = {"dataset": args.dataset, "split": args.split, "clips": clips, "frames": frames}
+    return {"command": args.command, **counts, "store": str(args.dataset_dir), **environment(device)}
+
+
+def progress(results: Iterable, clips: int) -> tqdm:
+    """The results of so many clips, with a bar in the main process"""
+    return tqdm(results, total=clips, unit="clip", dynamic_ncols=True, disable=not is_main())
 
 
 def write_json(path: Path, results: dict) -> None:

@@ -1,15 +1,20 @@
-"""Scores a clip by all figures, and sums up over clips.
+"""Scores a clip by all figures, sums up over clips, and publishes both.
 
 A "row" of a table is one way to make the clips: a network, a static face, or the truth itself.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
+import torch
 
+from evaluation.definitions import definitions
 from evaluation.landmark_metrics import (
     best_lag,
     correlation,
@@ -25,6 +30,7 @@ from evaluation.landmark_metrics import (
     pooled_correlation,
     silent_frames,
 )
+from evaluation.output import run_facts, text, write_csv, write_json
 from evaluation.paper_metrics import enlarged_psnr, enlarged_ssim, narrow_cpbd
 from evaluation.picture_metrics import cut, edge_sharpness, mouth_box, psnr, sharpness, ssim
 from utils.face.alignment import rest_shape
@@ -65,38 +71,40 @@ class Truth:
         return cls(landmarks, rest, audio)
 
 
-@dataclass
-class Row:
-    """The figures of one row: each clip's, and what can only be judged over all clips together."""
+class Measured(NamedTuple):
+    """One clip in one row: its figures, and what can only be judged over all clips together."""
 
-    name: str
-    clips: list[Scores] = field(default_factory=list)
-    openings: list[tuple[np.ndarray, np.ndarray, float]] = field(default_factory=list)
-    curves: dict[str, list[np.ndarray]] = field(default_factory=lambda: {"offset": [], "audio_offset": []})
+    scores: Scores
+    openings: tuple[np.ndarray, np.ndarray, float]  # the row's (T,), the true one (T,), at rest
+    curves: dict[str, np.ndarray]
 
-    def add(self, truth: Truth, landmarks: np.ndarray, scores: Scores | None = None) -> None:
-        """Scores one clip's landmarks (T, 68, 2); `scores` are further figures of that clip."""
-        opening = mouth_opening(landmarks)
-        curves = {
-            "offset": lag_correlations(opening, truth.opening),
-            "audio_offset": lag_correlations(opening, truth.loudness),
-        }
-        for name, curve in curves.items():
-            self.curves[name].append(curve)
-        self.openings.append((opening, truth.opening, float(mouth_opening(truth.rest))))
-        offsets = {name: best_lag([curve]) for name, curve in curves.items()}
-        self.clips.append(landmark_scores(landmarks, truth) | offsets | (scores or {}))
 
-    def summary(self) -> Scores:
-        """Means over clips; the correlation over all frames; offsets of the mean correlation curves; a total of faces
-        not found."""
-        means = {name: mean([clip[name] for clip in self.clips]) for name in self.clips[0]}
-        if "undetected" in means:
-            means["undetected"] = sum(clip["undetected"] for clip in self.clips)
-        still = np.isnan(means["opening_correlation"])
-        pooled = float("nan") if still else pooled_correlation(*zip(*self.openings, strict=True))
-        offsets = {name: best_lag(curves) for name, curves in self.curves.items()}
-        return means | {"opening_correlation_pooled": pooled} | offsets
+Rows = dict[str, Measured]  # one clip, by name of row
+
+
+def measure(truth: Truth, landmarks: np.ndarray, scores: Scores | None = None) -> Measured:
+    """landmarks (T, 68, 2) that a row has for a clip; `scores` are further figures of that clip."""
+    opening = mouth_opening(landmarks)
+    curves = {
+        "offset": lag_correlations(opening, truth.opening),
+        "audio_offset": lag_correlations(opening, truth.loudness),
+    }
+    offsets = {name: best_lag([curve]) for name, curve in curves.items()}
+    openings = opening, truth.opening, float(mouth_opening(truth.rest))
+    return Measured(landmark_scores(landmarks, truth) | offsets | (scores or {}), openings, curves)
+
+
+def summary(clips: Sequence[Measured]) -> Scores:
+    """Means over clips; the correlation over all frames; offsets of the mean correlation curves; a total of faces not
+    found."""
+    means = {name: mean([clip.scores[name] for clip in clips]) for name in clips[0].scores}
+    if "undetected" in means:
+        means["undetected"] = sum(clip.scores["undetected"] for clip in clips)
+    still = np.isnan(means["opening_correlation"])
+    openings = zip(*(clip.openings for clip in clips), strict=True)
+    pooled = float("nan") if still else pooled_correlation(*openings)
+    offsets = {name: best_lag([clip.curves[name] for clip in clips]) for name in clips[0].curves}
+    return means | {"opening_correlation_pooled": pooled} | offsets
 
 
 def landmark_scores(landmarks: np.ndarray, truth: Truth) -> Scores:
@@ -162,6 +170,26 @@ def add_comparisons(summaries: dict[str, Scores], static: str, truth: str) -> No
         for name in ("psnr", "mouth_psnr"):
             if name in scores and scores is not summaries[truth]:
                 scores[f"{name}_gain"] = scores[name] - summaries[static][name]
+
+
+def publish(args: Namespace, device: torch.device, clips: dict[str, Rows], facts: dict) -> None:
+    """Writes metrics.json and clips.csv into args.sample_dir and prints the tables.
+
+    clips: the rows of every clip, by its id; facts: what else metrics.json should say.
+    """
+    names = next(iter(clips.values()))
+    summaries = {name: summary([rows[name] for rows in clips.values()]) for name in names}
+    add_comparisons(summaries, STATIC, TRUTH)
+    frames = sum(len(rows[TRUTH].openings[0]) for rows in clips.values())
+    facts = run_facts(args, device, len(clips), frames) | facts
+    results = {**facts, "rows": summaries, "definitions": definitions(summaries)}
+    lines = [
+        {"clip": id, "row": name, **row.scores} for id, rows in clips.items() for name, row in rows.items()
+    ]
+    write_json(args.sample_dir / "metrics.json", results)
+    write_csv(args.sample_dir / "clips.csv", lines)
+    print(f"\n{args.dataset}, {args.split}: {len(clips)} clips, {frames} frames\n\n{text(summaries)}\n")
+    print(f"{args.sample_dir}: metrics.json, clips.csv and {min(args.videos, len(clips))} videos")
 
 
 def detect_landmarks(detector: FaceDetector, crops: np.ndarray) -> np.ndarray:

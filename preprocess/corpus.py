@@ -11,7 +11,6 @@ from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 from functools import lru_cache, partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from tqdm import tqdm
@@ -27,6 +26,7 @@ from utils.errors import UserError
 from utils.face.detector import FaceDetector
 from utils.face.landmarks import TEMPLATE
 from utils.files import replacing
+from utils.versions import versions
 
 PATIENCE = timedelta(days=7)  # so long one of torchrun's processes waits for the slowest
 DIED = "the process that read it died: a damaged file, or too little memory"
@@ -152,14 +152,8 @@ def attributes(crop: Crop, precomputed: bool) -> dict:
     """What the store says about how it was made"""
     parameters = {**asdict(crop), "landmarks": "precomputed" if precomputed else "dlib, 68 points"}
     facts = {"fps": FPS, "sample_rate": SAMPLE_RATE, "size": crop.size, "template": TEMPLATE}
-    return {**facts, "parameters": parameters, "versions": {name: _version(name) for name in PACKAGES}}
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "unknown"
+    found = {name: number or "unknown" for name, number in versions(PACKAGES).items()}
+    return {**facts, "parameters": parameters, "versions": found}
 
 
 def convert(clip: RawClip, writer: StoreWriter, crop: Crop) -> str:

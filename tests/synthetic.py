@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import wave
 from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 
 from data.store_writer import ClipArrays, StoreWriter
+from models import NRNet, save_model
 from utils.audio.mfcc import mfcc
 from utils.face.alignment import motion
 from utils.face.basis import LandmarkBasis
@@ -109,3 +112,21 @@ def make_basis(components: int = 6, space: str = "motion") -> LandmarkBasis:
     _, singular, directions = np.linalg.svd(moved - mean, full_matrices=False)
     arrays = mean, directions[:components].T, singular[:components] ** 2 / len(moved)
     return LandmarkBasis(*(array.astype(np.float32) for array in arrays), space, rest_opening=1.2 / 64)
+
+
+def save_nrnet(path: Path, seed: int = 0, notes: dict | None = None, **options) -> Path:
+    """A small random NR-net with a landmark basis; notes: its metadata"""
+    torch.manual_seed(seed)
+    network, basis = NRNet(filters=2, **options), make_basis()
+    network.set_basis(basis.mean, basis.components, basis.eigenvalues, basis.rest_opening)
+    save_model(path, network, notes or dict(noise=seed > 0, noise_kinds=["pink"] * (seed > 0)))
+    return path
+
+
+def write_wav(path: Path, seconds: float, loudness: float = 8000) -> None:
+    """A mono file of 16 kHz"""
+    samples = loudness * np.random.default_rng(0).normal(size=round(16000 * seconds)).clip(-2, 2)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, 16000, 0, "NONE", ""))
+        file.writeframes(samples.astype("<i2").tobytes())

@@ -49,6 +49,25 @@ def gather(value: Any) -> list[Any]:
     return values
 
 
+def share_out(jobs: Sequence[Any], work: Callable[[Any], Any]) -> Iterator[Any]:
+    """work(job) of every job, in order, in every process; each job is done by one of them, the next by the next.
+
+    They go on together, one job each at a time. A UserError in one of them is raised in all.
+    """
+    for start in range(0, len(jobs), world_size()):
+        mine, done, mistake = jobs[start + rank() :][:1], [], None
+        try:
+            done = [work(job) for job in mine]
+        except UserError as error:
+            mistake = error
+        answers = gather((done, mistake))
+        for _, error in answers:
+            if error is not None:
+                raise error
+        for results, _ in answers:
+            yield from results
+
+
 def parallel(model: nn.Module, device: torch.device) -> nn.Module:
     """The model, wrapped so that its gradients are averaged over the processes."""
     if not dist.is_initialized():

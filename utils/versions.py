@@ -1,4 +1,4 @@
-"""Which versions of packages are installed."""
+"""The versions of installed packages, which results and stores keep beside their numbers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 
 def versions(names: Iterable[str]) -> dict[str, str | None]:
-    """By the packages' names; None for one that is not there"""
+    """{package: its version, None where it is not installed}"""
     found: dict[str, str | None] = {}
     for name in names:
         try:

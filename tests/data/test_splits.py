@@ -1,4 +1,5 @@
 from argparse import ArgumentParser
+from collections import Counter
 from itertools import combinations
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from data.splits import (
     ids_hash,
     read_split,
     split_grid,
+    spread,
 )
 from data.store import ClipStore
 from data.store_writer import StoreWriter
@@ -169,3 +171,34 @@ def test_a_list_with_a_byte_order_mark(store, tmp_path):
 def test_a_clip_listed_twice_counts_once(store, tmp_path):
     folder = write_lists(tmp_path, train=["s1/clip0", "s2/clip1", "s1/clip0"])
     assert clip_ids(store, "grid", "train", folder) == ["s1/clip0", "s2/clip1"]
+    store = ClipStore(tmp_path)
+    assert [len(clip_ids(store, "lrw", split)) for split in ("train", "val", "test")] == [2, 1, 1]
+    assert clip_ids(store, "lrw", "val") == ["ABOUT/val/ABOUT_00002"]
+
+
+def counts(ids: list[str]) -> dict[str, int]:
+    return dict(Counter(id.split("/")[0] for id in ids))
+
+
+def test_clips_are_spread_over_speakers_and_within_each():
+    ids = grid([1, 2, 3], clips=10)
+    chosen = spread(ids[::-1], 6)
+    assert chosen == [f"s{speaker}/clip{number:04}" for speaker in (1, 2, 3) for number in (2, 7)]
+    assert spread(ids, None) == spread(ids, 30) == spread(ids, 99) == ids and not spread([], 5)
+
+
+def test_shares_are_as_even_as_can_be():
+    ids = [*grid([1], 2), *grid([2], 1), *grid([3, 4], 50)]
+    for most in range(1, len(ids) + 1):
+        chosen = spread(ids, most)
+        shares = counts(chosen)
+        assert len(chosen) == most and chosen == sorted(set(chosen)) and set(chosen) <= set(ids)
+        assert len(shares) == min(most, 4)
+        full = dict(s1=2, s2=1, s3=50, s4=50)
+        wanting = [share for name, share in shares.items() if share < full[name]]
+        assert not wanting or max(shares.values()) - min(wanting) <= 1
+
+
+def test_fewer_clips_than_words_are_of_words_all_over_the_alphabet():
+    ids = sorted(f"{letter}WORD/test/{letter}WORD_{n:05}" for letter in "ABCDEFGHIJ" for n in range(9))
+    assert [id[0] for id in spread(ids, 3)] == ["B", "F", "I"]

@@ -2,6 +2,9 @@
 
 import csv
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import av
@@ -20,6 +23,8 @@ from utils.errors import run
 from utils.face.basis import LandmarkBasis
 from utils.face.landmarks import denormalise
 
+ROOT = Path(__file__).parents[2]
+TORCHRUN = "-m torch.distributed.run --standalone --nproc_per_node 2".split()
 WIDTHS = dict(channels=(2, 2, 4, 4, 4), audio_features=(8, 8))
 
 
@@ -128,6 +133,22 @@ def test_batches_do_not_change_a_clip(home, results, tmp_path):
     one, two = (json.loads((folder / "metrics.json").read_text())["rows"] for folder in (tmp_path, results))
     for name, value in one["AT-net"].items():
         assert value == pytest.approx(two["AT-net"][name], rel=1e-3, nan_ok=True)
+
+
+def test_two_processes_measure_as_one(home, tmp_path):
+    """One clip a batch, so that either process has some, and neither the same number of them."""
+    arguments = command(home, Path("out"), "-batch_size", "1", "--videos", "2", "-snr", "10")
+    printed = []
+    for name, launcher in (("one", []), ("two", TORCHRUN)):
+        (tmp_path / name).mkdir()
+        line = [sys.executable, *launcher, ROOT / "atnet_test.py", *arguments]
+        options = dict(cwd=tmp_path / name, env=os.environ | {"OMP_NUM_THREADS": "1"}, timeout=300)
+        printed.append(subprocess.run(line, check=True, capture_output=True, text=True, **options).stdout)
+    assert printed[0] == printed[1] and printed[0].count("ground truth") == 1
+    files = [sorted((tmp_path / name / "out").iterdir()) for name in ("one", "two")]
+    assert [path.name for path in files[0]] == ["clips.csv", "metrics.json", "s1_clip0.mp4", "s1_clip2.mp4"]
+    for a, b in zip(*files, strict=True):
+        assert a.name == b.name and (a.suffix == ".mp4" or a.read_bytes() == b.read_bytes())
 
 
 def test_the_network_without_lstm_and_without_lists(home, tmp_path, capsys):
