@@ -83,7 +83,7 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
     )
     add_number(options, "batch_size", 16, "frames that go through it at once", least=1)
     noise = "sigma of Gaussian noise on every landmark, in the original's units, where a face is 1.55 wide"
-    add_number(options, "landmark_noise", 0.0, noise)
+    add_number(options, "landmark_noise", 0.0, noise, least=0)
     add_switch(options, "still", False, "measure what the network paints over, too: the warped example")
     add_evaluation_flags(options, "results/vgnet_test")
     return parse_command(options, "vgnet_test.py", argv)

@@ -171,9 +171,6 @@ def test_a_list_with_a_byte_order_mark(store, tmp_path):
 def test_a_clip_listed_twice_counts_once(store, tmp_path):
     folder = write_lists(tmp_path, train=["s1/clip0", "s2/clip1", "s1/clip0"])
     assert clip_ids(store, "grid", "train", folder) == ["s1/clip0", "s2/clip1"]
-    store = ClipStore(tmp_path)
-    assert [len(clip_ids(store, "lrw", split)) for split in ("train", "val", "test")] == [2, 1, 1]
-    assert clip_ids(store, "lrw", "val") == ["ABOUT/val/ABOUT_00002"]
 
 
 def counts(ids: list[str]) -> dict[str, int]:

@@ -257,17 +257,26 @@ def test_two_processes_train_vgnet(store, tmp_path):
         assert weights(folder)
 
 
-@pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_stopped_run_saves_and_goes_on(store, tmp_path, sent, status):
-    flags = command("atnet.py", store, tmp_path, "-steps", "100000", "-save_every", "100000")
+@pytest.mark.parametrize(
+    ("sent", "status", "group"),
+    [(signal.SIGINT, 130, False), (signal.SIGTERM, 143, False), (signal.SIGTERM, 143, True)],
+)
+def test_a_stopped_run_saves_and_goes_on(store, tmp_path, sent, status, group):
+    """group: all processes get the signal, the loader's workers too, as SLURM and systemd send it"""
+    flags = command("atnet.py", store, tmp_path, "-steps", "100000", "-num_thread", "2" if group else "0")
     process = subprocess.Popen(
-        [sys.executable, *flags], cwd=ROOT, env=environment(), stderr=subprocess.PIPE, text=True
+        [sys.executable, *flags],
+        cwd=ROOT,
+        env=environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
     deadline = time.time() + 120
     while not list(tmp_path.glob("logs/*")) and time.time() < deadline:
         time.sleep(0.2)
-    time.sleep(2)
-    process.send_signal(sent)
+    time.sleep(3)
+    os.killpg(process.pid, sent) if group else process.send_signal(sent)
     _, errors = process.communicate(timeout=120)
     assert process.returncode == status, errors
     assert "Traceback" not in errors and "run the same command again to go on" in errors
