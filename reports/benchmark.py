@@ -19,7 +19,6 @@ import sys
 import time
 from argparse import Namespace
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -37,9 +36,6 @@ from utils.cli import add_device_flags, add_flag, add_number, add_switch, check_
 from utils.errors import UserError, run
 from utils.memory import keep_freed_memory
 
-Batch = tuple[Tensor, Tensor, Tensor]
-Step = Callable[[], object]
-
 
 def parse_args(argv: list[str] | None = None) -> Namespace:
     flags = parser(__doc__)
@@ -53,7 +49,7 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
     add_number(flags, "steps", 3, "timed steps of each, after one untimed")
     add_flag(flags, "precision", choices=("auto", "bf16", "fp16", "fp32"), default="auto", help="of ours")
     add_switch(flags, "compile", False, "torch.compile ours (default false)")
-    add_switch(flags, "parts", False, "also train ours without Winograd, and with autograd's GRU")
+    add_switch(flags, "parts", False, "also train ours without Winograd, and without the GRU's own backward")
     add_flag(flags, "dataset_dir", type=Path, help="clip store: also time VG-net's training samples")
     args = flags.parse_args(argv)
     check_least(args, width=1, blocks=1, frames=1, batch=1, steps=1)
@@ -62,45 +58,27 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
     return args
 
 
-def main(args: Namespace) -> None:
-    device = pick_device(args.cuda, args.device_ids)
-    store = ClipStore(args.dataset_dir) if args.dataset_dir else None
-    keep_freed_memory()  # as the training scripts do; both networks gain
-    batch = random_batch(args, device)
-    print(describe(args, device), flush=True)
-    compare_sizes(args, batch)
-    if args.parts:
-        compare_parts(args, batch)
-    if store:
-        rate = samples_a_second(store, args.frames, args.batch * args.steps)
-        print(f"loader     {rate:9.2f} samples/s of {args.frames + 1} frames on one core")
-
-
-def compare_sizes(args: Namespace, batch: Batch) -> None:
+def compare_sizes(args: Namespace, device: torch.device) -> None:
     """Prints the speed of the original, of ours at its size, and of ours at the slim size."""
     slim = f"width {args.slim[0]}, blocks {args.slim[1]}"
     print(f"{'':10} {'original':>14} {'ours':>14} {'ratio':>8} {slim:>20} {'over ours':>10}")
     for name, training in (("training", True), ("inference", False)):
-        torch.manual_seed(0)
-        steps = [original_step(args, batch, training)]
-        for width, blocks in ((args.width, args.blocks), args.slim):
-            steps.append(our_step(args, batch, VGNet(width, blocks), training))
-        original, ours, small = speeds(args, steps, batch)
+        networks = [VG_net(args.width, args.blocks), VGNet(args.width, args.blocks), VGNet(*args.slim)]
+        original, ours, small = speeds(args, networks, device, training)
         print(f"{name:10} {original:9.2f} fr/s {ours:9.2f} fr/s {ours / original:7.2f}x", end=" ")
         print(f"{small:15.2f} fr/s {small / ours:9.2f}x", flush=True)
 
 
-def compare_parts(args: Namespace, batch: Batch) -> None:
+def compare_parts(args: Namespace, device: torch.device) -> None:
     """Prints what training gains by Winograd's convolutions (float32 on a CPU alone) and by the GRU's own backward."""
-    networks = {name: VGNet(args.width, args.blocks) for name in ("ours", "nn.Conv2d", "autograd's GRU")}
-    for layer in networks["nn.Conv2d"].modules():
+    whole, direct, automatic = (VGNet(args.width, args.blocks) for _ in range(3))
+    for layer in direct.modules():
         if isinstance(layer, Conv3x3):
             layer.__class__ = nn.Conv2d  # the same parameters, the usual forward
-    networks["autograd's GRU"].gru.__class__ = PlainGRU
-    steps = [our_step(args, batch, network, training=True) for network in networks.values()]
-    ours, *without = speeds(args, steps, batch)
-    for name, speed in zip(("Winograd", "GRU's own backward"), without, strict=True):
-        print(f"training without {name:20} {speed:9.2f} fr/s, with it {ours:9.2f}, {ours / speed:.2f}x")
+    automatic.gru.__class__ = PlainGRU
+    ours, *others = speeds(args, [whole, direct, automatic], device, training=True)
+    for name, speed in zip(("Winograd", "the GRU's own backward"), others, strict=True):
+        print(f"training without {name:22} {speed:9.2f} fr/s, with it {ours:9.2f} fr/s, {ours / speed:.2f}x")
 
 
 class PlainGRU(ConvGRU):
@@ -109,98 +87,66 @@ class PlainGRU(ConvGRU):
     def forward(self, features: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """features (B, T, C, H, W), state (B, hidden, H, W) -> hidden states (B, T, hidden, H, W), last state"""
         gates = unfold(self.input_gates(fold(features)), len(features))
-        if state is None:
-            state = gates.new_zeros(len(gates), gates.shape[2] // 3, *gates.shape[3:])
-        states = [state]
+        states = [
+            gates.new_zeros(len(gates), gates.shape[2] // 3, *gates.shape[3:]) if state is None else state
+        ]
         for gate in gates.unbind(1):
             states.append(_update(gate, self.hidden_gates(states[-1]), states[-1]))
         return torch.stack(states[1:], 1), states[-1]
+
+
+def speeds(args: Namespace, networks: list[nn.Module], device: torch.device, training: bool) -> list[float]:
+    """The median frames a second of each network; they take turns, the first turn untimed."""
+    torch.manual_seed(0)
+    steps = [make_step(args, network.to(device).train(training), device) for network in networks]
+    seconds: list[list[float]] = [[] for _ in steps]
+    for turn in range(args.steps + 1):
+        for step, measured in zip(steps, seconds, strict=True):
+            start = time.perf_counter()
+            step()
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)  # whose work is only queued when a call returns
+            measured += [time.perf_counter() - start] if turn else []
+    return [args.batch * args.frames / statistics.median(measured) for measured in seconds]
+
+
+def make_step(args: Namespace, network: nn.Module, device: torch.device) -> Callable[[], object]:
+    """What is timed, alike for all: a step of training towards the example image, or a forward pass."""
+    ours, training = isinstance(network, VGNet), network.training
+    dtype = our_dtype(args, device) if ours else torch.float32
+    optimiser = torch.optim.Adam(network.parameters(), lr=2e-4, betas=(0.5, 0.999), fused=ours)
+    scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
+    image = torch.rand(args.batch, 3, 128, 128, device=device) * 2 - 1
+    landmarks = torch.randn(args.batch, args.frames, 136, device=device) * 0.3
+    target, called = image.unsqueeze(1), network
+    if ours:
+        network.to(memory_format=torch.channels_last)
+        image = image.contiguous(memory_format=torch.channels_last)
+        called = torch.compile(network) if args.compile else network
+
+    def step() -> None:
+        optimiser.zero_grad(set_to_none=True)
+        with torch.set_grad_enabled(training):
+            with torch.autocast(device.type, dtype, dtype != torch.float32, cache_enabled=False):
+                frames = called(image, landmarks, landmarks[:, 0])[0]
+            if training:
+                scaler.scale((frames - target).abs().mean()).backward()
+                scaler.step(optimiser)
+                scaler.update()
+
+    return step
 
 
 def samples_a_second(store: ClipStore, frames: int, count: int) -> float:
     """How many of VG-net's training samples one core makes, read and augmented"""
     samples, threads = PortraitSamples(store, list(store.lengths), frames, seed=0), torch.get_num_threads()
     torch.set_num_threads(1)
-    numbers = iter(range(count + 1))
-    seconds = time_steps([lambda: samples[next(numbers)]], count, torch.device("cpu"), statistics.mean)
+    samples[0]
+    start = time.perf_counter()
+    for number in range(1, count + 1):
+        samples[number]
     torch.set_num_threads(threads)
-    return 1 / seconds[0]
-
-
-def random_batch(args: Namespace, device: torch.device) -> Batch:
-    """Images (B, 3, 128, 128), landmarks (B, T, 136), example landmarks (B, 136)"""
-    torch.manual_seed(0)
-    image = torch.rand(args.batch, 3, 128, 128, device=device) * 2 - 1
-    landmarks = torch.randn(args.batch, args.frames, 136, device=device) * 0.3
-    return image, landmarks, landmarks[:, 0]
-
-
-def original_step(args: Namespace, batch: Batch, training: bool) -> Step:
-    """One step of the original: float32, frame by frame."""
-    network = VG_net(args.width, args.blocks).to(batch[0].device).train(training)
-    return make_step(network, lambda: network(*batch)[0], batch, training)
-
-
-def our_step(args: Namespace, batch: Batch, network: VGNet, training: bool) -> Step:
-    """One step of ours: all frames folded into the batch, but for the GRU's own recurrence."""
-    device = batch[0].device
-    network.to(device, memory_format=torch.channels_last).train(training)
-    called = torch.compile(network) if args.compile else network
-    image, landmarks, example = batch[0].contiguous(memory_format=torch.channels_last), *batch[1:]
-    dtype = our_dtype(args, device)
-
-    def forward() -> Tensor:
-        with torch.autocast(device.type, dtype, dtype != torch.float32, cache_enabled=False):
-            return called(image, landmarks, example).frames
-
-    scaled = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
-    return make_step(network, forward, batch, training, fused=True, scaled=scaled)
-
-
-def make_step(
-    network: nn.Module,
-    forward: Callable[[], Tensor],
-    batch: Batch,
-    training: bool,
-    fused: bool = False,
-    scaled: torch.amp.GradScaler | None = None,
-) -> Step:
-    """What is timed, alike for both networks: a step of training towards the example image, or a forward pass."""
-    optimiser = torch.optim.Adam(network.parameters(), lr=2e-4, betas=(0.5, 0.999), fused=fused)
-    target, scaler = batch[0].unsqueeze(1), scaled or torch.amp.GradScaler(enabled=False)
-
-    def train() -> None:
-        optimiser.zero_grad(set_to_none=True)
-        scaler.scale((forward() - target).abs().mean()).backward()
-        scaler.step(optimiser)
-        scaler.update()
-
-    return train if training else torch.no_grad()(forward)
-
-
-def speeds(args: Namespace, steps: list[Step], batch: Batch) -> list[float]:
-    """Frames a second of each step"""
-    return [args.batch * args.frames / seconds for seconds in time_steps(steps, args.steps, batch[0].device)]
-
-
-def time_steps(
-    steps: list[Step],
-    repeats: int,
-    device: torch.device,
-    middle: Callable[[list[float]], float] = statistics.median,
-) -> list[float]:
-    """The seconds of each step, their median by default; they take turns, the first turn untimed."""
-    seconds: list[list[float]] = [[] for _ in steps]
-    finish = partial(torch.cuda.synchronize, device) if device.type == "cuda" else lambda: None
-    for turn in range(repeats + 1):
-        for step, measured in zip(steps, seconds, strict=True):
-            finish()  # a GPU's work is only queued when a call returns
-            start = time.perf_counter()
-            step()
-            finish()
-            if turn:
-                measured.append(time.perf_counter() - start)
-    return [middle(measured) for measured in seconds]
+    return count / (time.perf_counter() - start)
 
 
 def our_dtype(args: Namespace, device: torch.device) -> torch.dtype:
@@ -209,12 +155,19 @@ def our_dtype(args: Namespace, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if use_bf16(args.precision, device) else torch.float32
 
 
-def describe(args: Namespace, device: torch.device) -> str:
+def main(args: Namespace) -> None:
+    device = pick_device(args.cuda, args.device_ids)
     where = f"CPU {platform.machine()}, {torch.get_num_threads()} threads"
     where = torch.cuda.get_device_name(device) if device.type == "cuda" else where
-    dtype = str(our_dtype(args, device)).removeprefix("torch.")
     network = f"width {args.width}, {args.blocks} blocks, {args.batch} clips of {args.frames} frames"
-    return f"{where}; PyTorch {torch.__version__}; {network}; ours in {dtype}"
+    print(f"{where}; PyTorch {torch.__version__}; {network}; ours in {our_dtype(args, device)}", flush=True)
+    keep_freed_memory()  # as the training scripts do; both networks gain
+    compare_sizes(args, device)
+    if args.parts:
+        compare_parts(args, device)
+    if args.dataset_dir:
+        rate = samples_a_second(ClipStore(args.dataset_dir), args.frames, max(20, args.batch * args.steps))
+        print(f"loader     {rate:9.2f} samples/s of {args.frames + 1} frames on one core")
 
 
 if __name__ == "__main__":
