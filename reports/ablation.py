@@ -42,10 +42,7 @@ ROWS = {  # of each script: what a row is, and the flags of its own
     "vgnet": {
         "vgnet_direct": ("direct regression, no attention", f"{ND} -attention none"),
         "vgnet_nd": ("without dynamic pixel-wise loss (ND)", ND),
-        "vgnet_no_gan": (
-            "without discriminator and its landmark loss",
-            "-warp none -adversarial_start {steps}",
-        ),
+        "vgnet_no_gan": ("without discriminator, its landmark loss", "-warp none -adversarial_start {steps}"),
         "vgnet_full": ("full, the paper's form at our loss weights", "-warp none"),
         "vgnet_warp": ("full, with the landmark warp", "-warp landmark"),
         "vgnet_flow": ("full, with the learned flow on top of it", "-warp flow"),
@@ -136,9 +133,7 @@ def pictures(folders: dict[str, Path], split: str, args: Namespace) -> str:
             faces = [cut_tile(frames[place], number) for place in chosen]
             lines[title] = np.concatenate([face[len(face) * 2 // 5 :] for face in faces], axis=1)
     write_image(args.assets / f"ablation_{split}.jpg", grid([*lines.values()], 1, [*lines]))
-    what = (
-        f"Lower faces of clip {Path(clip).stem} ({SPLITS[split]}), the same moments in every row of the table"
-    )
+    what = f"Lower faces of clip {clip[:-4]} ({SPLITS[split]}), the same moments in every row of the table"
     return picture(f"ablation_{split}.jpg", what)
 
 

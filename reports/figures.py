@@ -26,7 +26,7 @@ from utils.audio import FPS, SAMPLE_RATE
 from utils.audio.noise import add_noise, chords, mix
 from utils.audio.raw_speech import SPEECH_RATE
 from utils.cli import add_flag
-from utils.errors import UserError, run
+from utils.errors import run
 from utils.face.landmarks import mouth_opening
 from utils.media.drawing import enlarge, grid
 from utils.media.images import write_gif, write_image
@@ -61,15 +61,11 @@ def speech() -> np.ndarray:
 
 def talking_faces(studio: Studio, out: Path) -> str:
     """Three people, column by column from the photo to the result"""
-    rows, heads = [], ["example photo", *VIEWS]
-    for photo in (studio.astronaut[0], studio.first, studio.second):
-        take, first = studio.take(photo, speech()[OPENING]), enlarge(photo, GIF_SIDE)
-        views = [[take.view(i, view) for view in VIEWS] for i in range(0, len(take.frames), 2)]
-        rows.append([[first, *(enlarge(tile, GIF_SIDE) for tile in moment)] for moment in views])
-    frames = [
-        grid([tile for row in moment for tile in row], len(heads), heads * len(rows))
-        for moment in zip(*rows, strict=True)
-    ]
+    frames, heads = [], ["example photo", *VIEWS]
+    takes = [(photo, studio.take(photo, speech()[OPENING])) for photo in studio.people]
+    for i in range(0, min(len(take.frames) for _, take in takes), 2):
+        tiles = [tile for photo, take in takes for tile in (photo, *(take.view(i, view) for view in VIEWS))]
+        frames.append(grid([enlarge(tile, GIF_SIDE) for tile in tiles], len(heads), heads * len(takes)))
     write_gif(out, frames, FPS / 2)
     return (
         "Three people whom no network saw in training, speaking the first 2.6 s of `audio/speech.wav`, every other "
@@ -90,7 +86,7 @@ def turned_faces(studio: Studio, out: Path) -> str:
 
 def failures(studio: Studio, out: Path) -> str:
     """What the networks make of photos and sounds that they are not made for"""
-    phrase, woman, man = speech()[PHRASE], studio.astronaut, studio.second
+    phrase, woman, man = speech()[PHRASE], studio.astronaut, studio.people[2]
     photos = {
         "mouth open in the photo": studio.wide,
         "scarf over the mouth": with_scarf(*woman),
@@ -111,21 +107,16 @@ def draw_cases(studio: Studio, cases: dict[str, tuple[np.ndarray, np.ndarray]], 
     """{label: (photo, sound)}: a column each, the mouth at its least and widest; -> the labels of seen faces"""
     columns, seen = [], []
     for label, (image, audio) in cases.items():
-        column = {label: image} | dict.fromkeys(("no face found", " ", "  "), np.full_like(image, 90))
-        try:
-            take = studio.take(image, audio)
-            low, high = int(take.driving.argmin()), int(take.driving.argmax())
-            opening = f"{np.nanmin(take.opening):.1f} to {np.nanmax(take.opening):.1f}"
-            column = {
-                label: image,
-                "attention": take.view(high, "attention"),
-                "mouth least open": take.view(low),
-            }
-            column[f"widest open: {opening}"] = take.view(high)
+        column = dict.fromkeys(("no face found", " ", "  "), np.full_like(image, 90))
+        if studio.sees(image):
             seen.append(label)
-        except UserError:
-            pass
-        columns.append([(caption, enlarge(tile, SIDE)) for caption, tile in column.items()])
+            take = studio.take(image, audio)
+            low, high = take.driving.argmin(), take.driving.argmax()
+            column = {"attention": take.view(high, "attention"), "mouth least open": take.view(low)}
+            column[f"widest open: {np.nanmin(take.opening):.1f} to {np.nanmax(take.opening):.1f}"] = (
+                take.view(high)
+            )
+        columns.append([(text, enlarge(tile, SIDE)) for text, tile in ({label: image} | column).items()])
     captions, tiles = zip(*(one for line in zip(*columns, strict=True) for one in line), strict=True)
     write_image(out, grid(tiles, len(cases), captions))
     return seen
@@ -134,22 +125,17 @@ def draw_cases(studio: Studio, cases: dict[str, tuple[np.ndarray, np.ndarray]], 
 def voices(studio: Studio, out: Path) -> str:
     """One face, spoken to by its own voice clean and in noise, by machines, and in other languages"""
     own, truth = studio.own.audio, mouth_opening(studio.own.landmarks)
-    sounds = {"his own voice": own} | {
-        f"white noise, {ratio} dB": add_noise(own, ratio, ratio) for ratio in RATIOS
-    }
-    others = {
-        f"synthetic {name}": read_audio(ROOT / f"audio/synthetic_{name}.ogg")[: len(own)]
-        for name in LANGUAGES
-    }
-    takes = {label: studio.take(studio.first, audio) for label, audio in (sounds | others).items()}
+    sounds = {"his own voice": own} | {f"white noise, {snr} dB": add_noise(own, snr, snr) for snr in RATIOS}
+    machines = (ROOT / f"audio/synthetic_{name}.ogg" for name in LANGUAGES)
+    others = {path.stem.replace("_", " "): read_audio(path)[: len(own)] for path in machines}
+    takes = {label: studio.take(studio.people[1], audio) for label, audio in (sounds | others).items()}
     widest, tiles = 1.08 * max(np.nanmax(take.opening) for take in takes.values()), {}
     for label, audio in (sounds | others).items():
         take, agrees = takes[label], f": r = {takes[label].followed(truth):.2f}" if label in sounds else ""
         moments = ((np.arange(MOMENTS) + 0.5) / MOMENTS * len(take.frames)).astype(int)
         mouths = np.concatenate([take.view(i)[MOUTH] for i in moments], axis=1)
-        tiles[label + agrees] = np.concatenate(
-            [sound_strip(audio, take.opening / widest, mouths.shape[1]), mouths]
-        )
+        strip = sound_strip(audio, take.opening / widest, mouths.shape[1])
+        tiles[label + agrees] = np.concatenate([strip, mouths])
     write_image(out, grid([*tiles.values()], 1, [*tiles]))
     return (
         "GRID's s2 (CC BY 4.0), whom no network saw or heard in training, and 3 s of seven recordings: waveform in "
@@ -167,12 +153,10 @@ def noisy_faces(studio: Studio, out: Path) -> str:
         sounds[f"chords, {ratio} dB"] = mix(audio, music(len(audio)), ratio, np.random.default_rng(ratio))
     networks, tiles, agree = {"AT-net": studio.args.at_model, "NR-net": studio.args.nr_model}, {}, []
     for network, model in networks.items():
-        takes = {label: studio.take(studio.first, sound, model) for label, sound in sounds.items()}
+        takes = {label: studio.take(studio.people[1], sound, model) for label, sound in sounds.items()}
         agree.append(f"{network} {', '.join(f'{take.followed(truth):.2f}' for take in takes.values())}")
         for word, moment in (("open", truth.argmax()), ("closed", truth.argmin())):
-            tiles |= {
-                f"{network}, {label}, {word}": take.view(moment)[MOUTH] for label, take in takes.items()
-            }
+            tiles |= {f"{network}, {name}, {word}": take.view(moment)[MOUTH] for name, take in takes.items()}
     write_image(out, grid([*tiles.values()], len(sounds), [*tiles]))
     return (
         "A held-out command of GRID's s1, clean and in chords, drives the face of s2 (both CC BY 4.0) through AT-net "

@@ -91,7 +91,7 @@ def prepare(args: Namespace, *inputs: Path) -> None:
 
 def write_page(args: Namespace, name: str, title: str, parts: Sequence[object]) -> None:
     """Writes the page NAME.md: which command made it, a title, and its parts"""
-    made = f"*Made by `{args.command}`; run it again rather than edit this page.*"
+    made = f"*Made by `{args.command}`; run it again rather than edit this page. What it says: [reading](reading.md).*"
     with replacing(args.docs / f"{name}.md") as part:
         part.write_text("\n\n".join([made, f"# {title}", *map(str, parts)]) + "\n")
     print(f"\n{args.docs / name}.md: written")

@@ -18,10 +18,10 @@ ROOT = Path(__file__).parent.parent
 
 
 class Runs:
-    """Commands in folders of args.o; count: how many had to be run."""
+    """Commands in folders of args.o"""
 
     def __init__(self, args: Namespace) -> None:
-        self.args, self.out, self.count = args, args.o, 0
+        self.args, self.out = args, args.o
         self.data = ["--dataset_dir", args.dataset_dir, *(["--splits", args.splits] if args.splits else [])]
 
     def __call__(self, name: str, script: str, *options: object, resumes: bool = False) -> Path:
@@ -43,7 +43,6 @@ class Runs:
         if before and not resumes:
             shutil.rmtree(folder)
         write_json(record, now | {"finished": False})
-        self.count += 1
         print(f"\n{now['command']}", flush=True)
         status = finish([sys.executable, str(ROOT / script), *map(str, options)])
         if status:

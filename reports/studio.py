@@ -25,7 +25,7 @@ from utils.media.drawing import cut_tile, enlarge
 from utils.media.read import read_video
 
 VIEWS = ("landmarks", "attention", "motion", "result")  # of the demo's panel, left to right
-PEOPLE = ("s2", "s27")  # GRID's, unseen
+UNSEEN = ("s2", "s27")  # GRID's, unseen
 
 
 class Take:
@@ -52,29 +52,30 @@ class Take:
 
 
 class Studio:
-    """Photos (H, W, 3): astronaut, with her landmarks (68, 2); first and second, and wide, where his mouth is open.
+    """Photos (H, W, 3): the astronaut with her landmarks (68, 2); the people, she first; wide: the last's mouth open.
 
-    told: a held-out clip of s1; own: one of the first. Raises UserError where the store's unseen people lack one.
+    told: a held-out clip of s1; own: one of the second's. Raises UserError where the store's unseen people lack one.
     """
 
     def __init__(self, args: Namespace) -> None:
         self.args, self.runs, self.detector = args, Runs(args), FaceDetector()
-        store, people = ClipStore(args.dataset_dir), []
-        for name in PEOPLE:
+        store, clips = ClipStore(args.dataset_dir), []
+        for name in UNSEEN:
             ids = [id for id in clip_ids(store, "grid", "unseen", args.splits) if speaker_of(id) == name]
             if not ids:
                 raise UserError(f"{args.dataset_dir}: no clip of {name} in the split unseen; see --splits")
-            people.append(store[ids[0]])
-        self.told, self.own = store[clip_ids(store, "grid", "test", args.splits)[0]], people[0]
-        self.astronaut, (self.first, self.second) = (
-            astronaut(self.detector),
-            (still(one, 0) for one in people),
-        )
-        self.wide = still(people[1], mouth_opening(people[1].landmarks).argmax())
+            clips.append(store[ids[0]])
+        self.told, self.own = store[clip_ids(store, "grid", "test", args.splits)[0]], clips[0]
+        self.astronaut = astronaut(self.detector)
+        self.people = [self.astronaut[0], *(still(clip, 0) for clip in clips)]
+        self.wide = still(clips[1], mouth_opening(clips[1].landmarks).argmax())
+
+    def sees(self, image: np.ndarray) -> bool:
+        """Whether dlib finds a face, without which the demo refuses the photo"""
+        return bool(self.detector.detect(image))
 
     def take(self, image: np.ndarray, audio: np.ndarray, at_model: Path | None = None) -> Take:
-        """The demo on image (H, W, 3) and audio (N,), made now or before. Raises UserError where there is no face."""
-        find_face(image, self.detector)
+        """The demo on image (H, W, 3) and audio (N,), made now or before. Raises UserError where it fails."""
         model, picture, sound = at_model or self.args.at_model, io.BytesIO(), io.BytesIO()
         Image.fromarray(image).save(picture, "PNG")
         with wave.open(sound, "wb") as file:

@@ -83,7 +83,7 @@ def at_tables(runs: Runs, args: Namespace) -> Iterator[Table]:
     lines = lines_of(clean, [AT_NET, STATIC, PROJECTED], AT_FIGURES)
     yield Table("AT-net, from the sound alone", lines, clean, note)
     lines = [
-        {"clips": clips_of(one), "SNR, dB": snr} | row(one, AT_NET, VOICE) for (_, snr), one in found.items()
+        {"clips": clips_of(one), "SNR, dB": n} | row(one, AT_NET, VOICE) for (_, n), one in found.items()
     ]
     yield Table("AT-net under white noise on the voice", lines, [*found.values()])
 
@@ -99,26 +99,21 @@ def vg_tables(runs: Runs, args: Namespace) -> Iterator[Table]:
     found += [measure("vgnet_unseen", "unseen", "--paper_metrics")]
     lines = lines_of(found, [STATIC, FROM_TRUTH, FROM_SPEECH, TRUTH], VG_FIGURES)
     yield Table("VG-net, from one example frame", lines, found)
-    quoted = {
-        f"{name}, as reported": dict(zip(PAPER_FIGURES, values, strict=True))
-        for name, values in REPORTED.items()
-    }
-    lines = [
-        {"clips": "GRID's s29", "row": name, **values, "verified": "no"} for name, values in quoted.items()
-    ]
+    lines = []
+    for name, values in REPORTED.items():
+        line = {"clips": "GRID's s29", "row": f"{name}, as reported"}
+        lines.append(line | dict(zip(PAPER_FIGURES, values, strict=True)) | {"verified": "no"})
     ours = lines_of(found, [STATIC, FROM_TRUTH, FROM_SPEECH], PAPER_FIGURES)
     note = "Verified: printed by a command here. The paper's rows are quoted, and not comparable: other people, an LMD"
     note += (
-        " of unstated scale. A PSNR that wraps, and an SSIM of enlarged pictures, flatter a still image too."
+        " of unstated scale. A PSNR that wraps and an SSIM of enlarged pictures flatter a still image too."
     )
     title = "The paper's figures beside ours: SSIM and PSNR by the original script's definitions"
     yield Table(title, lines + [one | {"verified": "yes"} for one in ours], found, note)
     options = ["test", "--clips", args.curve_clips, "--videos", 0, "--landmark_noise"]
     noisy = {sigma: measure(f"landmark_noise_{sigma}", *options, sigma) for sigma in SIGMAS}
     lines = [{"sigma": sigma} | row(one, FROM_TRUTH, LANDMARK_FIGURES) for sigma, one in noisy.items()]
-    note = (
-        "sigma: in the units of the original's landmarks, where a face is 1.55 wide; 0.02 is about a pixel."
-    )
+    note = "sigma: in the original's units, in which a face is 1.55 wide; 0.02 is about a pixel."
     yield Table("VG-net from true landmarks under Gaussian noise", lines, [*noisy.values()], note)
 
 
@@ -143,9 +138,7 @@ def noise_parts(runs: Runs, args: Namespace) -> Iterator[str]:
         yield provenance([metrics], "Mean over the kinds of noise.")
         if split == "test":
             write_image(args.assets / "noise_curves.png", table.figure())
-            yield picture(
-                "noise_curves.png", "Mouth LMD by kind of noise, against the ratio of speech to noise"
-            )
+            yield picture("noise_curves.png", "Mouth LMD by kind of noise, over the ratio of speech to noise")
 
 
 def main(args: Namespace) -> None:
