@@ -1,8 +1,8 @@
 # make demo   writes results/demo.mp4 and results/demo_panel.mp4
 # make test   runs the tests
-# make tables STORE=store/grid.h5 SPLITS=DIR   prints the README's tables from the shipped weights; NOISE=store/noise.h5
-# make figures STORE=store/grid.h5 SPLITS=DIR   draws the README's pictures of faces from the shipped weights
-# make ablation STORE=store/grid.h5 SPLITS=DIR   trains the networks with parts missing, and compares them
+# make tables STORE=store/grid.h5 SPLITS=DIR   measures the shipped weights: docs/results.md; NOISE=store/noise.h5, too
+# make figures STORE=store/grid.h5 SPLITS=DIR   draws faces by the shipped weights: docs/faces.md
+# make ablation STORE=store/grid.h5 SPLITS=DIR   trains the networks with parts missing: docs/ablation.md
 # make lint   checks style; make format mends what can be mended
 # make clean  removes the environment and caches, never results or weights
 # The first of them makes the environment .venv, from wheels alone. Another Python: make demo PYTHON=python3.12
@@ -21,13 +21,13 @@ test: $(VENV)/.installed
 	$(BIN)/python -m pytest -q
 
 tables: $(VENV)/.installed
-	$(BIN)/python -m reports.tables --dataset_dir $(STORE) $(if $(SPLITS),--splits $(SPLITS)) $(if $(NOISE),--noise $(NOISE)) $(if $(README),--readme $(README))
+	$(BIN)/python -m reports.tables --dataset_dir $(STORE) $(if $(SPLITS),--splits $(SPLITS)) $(if $(NOISE),--noise $(NOISE))
 
 figures: $(VENV)/.installed
-	$(BIN)/python -m reports.figures --dataset_dir $(STORE) $(if $(SPLITS),--splits $(SPLITS)) $(if $(README),--readme $(README))
+	$(BIN)/python -m reports.figures --dataset_dir $(STORE) $(if $(SPLITS),--splits $(SPLITS))
 
 ablation: $(VENV)/.installed
-	$(BIN)/python -m reports.ablation --dataset_dir $(STORE) $(if $(SPLITS),--splits $(SPLITS)) $(if $(README),--readme $(README))
+	$(BIN)/python -m reports.ablation --dataset_dir $(STORE) $(if $(SPLITS),--splits $(SPLITS))
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

@@ -13,11 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
+from evaluation.charts import line_charts
 from evaluation.definitions import FIGURES
 from evaluation.landmark_metrics import correlation, landmark_distance, mean
-from evaluation.output import cell, write_csv
-from reports.curves import Panel, draw_figure
-from reports.markdown import pipes
+from evaluation.output import cell, pipes, write_csv
 from utils.audio.noise import mix
 from utils.face.landmarks import MOUTH, mouth_opening
 from utils.files import replacing
@@ -144,27 +143,16 @@ class NoiseTable:
         """The same as curves, and one panel for each kind of noise"""
         ratios = sorted(self.ratios)
         step = max(np.diff(ratios), default=10)
-        places = [*ratios, ratios[-1] + step]
-        ticks = {x: f"{x:g}" for x in ratios[:: 1 + len(ratios) // 8]} | {places[-1]: "clean"}
+        ticks = {ratio: f"{ratio:g}" for ratio in ratios} | {ratios[-1] + step: "clean"}
         groups = self.sides() | ({kind: [kind] for kind in self.kinds} if len(self.kinds) > 1 else {})
-        panels = [
-            Panel(
-                title,
-                {
-                    model: (places, [self.value(model, kinds, ratio, name) for ratio in [*ratios, CLEAN]])
-                    for model in self.models
-                },
-                "speech to noise, dB",
-                label,
-                [STATIC],
-                ticks,
-            )
+        panels = {
+            title: {
+                model: [self.value(model, kinds, ratio, name) for ratio in [*ratios, CLEAN]]
+                for model in self.models
+            }
             for title, kinds in groups.items()
-        ]
-        values = [v for panel in panels for _, y in panel.lines.values() for v in y if math.isfinite(v)]
-        for panel in panels:  # one scale for all, so that panels can be compared
-            panel.limits = (0.95 * min(values), 1.03 * max(values))
-        return draw_figure(panels, columns=2)
+        }
+        return line_charts(panels, ticks, "speech to noise, dB", label, [STATIC])
 
     def write(self, folder: Path, note: str) -> list[Path]:
         """noise.csv, noise.md and noise.png; note: where the figures come from"""

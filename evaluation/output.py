@@ -1,4 +1,4 @@
-"""Tables of figures: printed, as metrics.json, and as a CSV per clip."""
+"""Tables of figures: printed, as Markdown, as metrics.json, and as a CSV per clip."""
 
 from __future__ import annotations
 
@@ -56,6 +56,11 @@ def table(rows: Mapping[str, Mapping[str, float]], shown: Sequence[str]) -> str:
         for line in cells
     ]
     return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+
+
+def pipes(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """heads (n) and rows of n cells -> lines of a Markdown table"""
+    return "\n".join(f"| {' | '.join(row)} |" for row in [heads, ["---"] * len(heads), *rows])
 
 
 def environment(device: torch.device) -> dict:

@@ -2,11 +2,13 @@
 
     python -m reports.benchmark                                             # the paper's width
     python -m reports.benchmark --width 32 --batch 4 --steps 5 --precision bf16
+    python -m reports.benchmark --parts                                     # what our optimisations are worth, too
+    python -m reports.benchmark --dataset_dir store/grid.h5                 # how fast a core makes samples, too
 
 A second, slimmer size of ours, by default that of the shipped weights, tells what the paper's width costs beside it.
 Training is forward, backward and Adam's step of VG-net alone; inference is its forward in eval mode. The original is
-models/original/networks.py in float32. Steps of all alternate, so that a busy machine slows them alike; the
-middle one of each counts. Ours runs channels_last, in bfloat16 where the hardware has it, its GRU truly over time.
+models/original/networks.py in float32. Steps of all alternate, so that a busy machine slows them alike; the middle one
+of each counts. Ours runs channels_last, in bfloat16 where the hardware has it, its GRU truly over time.
 """
 
 from __future__ import annotations
@@ -17,139 +19,154 @@ import sys
 import time
 from argparse import Namespace
 from collections.abc import Callable
+from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from data.store import ClipStore
+from data.vgnet import PortraitSamples
 from models import VGNet
+from models.convgru import ConvGRU, _update
+from models.layers import fold, unfold
 from models.original.networks import VG_net
-from training.precision import autocast, use_bf16
-from utils.cli import add_device_flags, add_flag, add_switch, parser, pick_device
+from models.winograd import Conv3x3
+from training.precision import use_bf16
+from utils.cli import add_device_flags, add_flag, add_number, add_switch, parser, pick_device
 from utils.errors import UserError, run
 from utils.memory import keep_freed_memory
-
-Batch = tuple[Tensor, Tensor, Tensor]
-Step = Callable[[], Tensor]
 
 
 def parse_args(argv: list[str] | None = None) -> Namespace:
     flags = parser(__doc__)
     add_device_flags(flags)
-    add_flag(
-        flags, "width", type=int, default=64, help="channels of the first layer (default 64, the paper's)"
-    )
-    add_flag(flags, "blocks", type=int, default=9, help="residual blocks (default 9, the paper's)")
+    add_number(flags, "width", 64, "channels of the first layer; the paper's", least=1)
+    add_number(flags, "blocks", 9, "residual blocks; the paper's", least=1)
     slim = "ours is also timed at this width and number of blocks (default 32 4, the shipped weights')"
     add_flag(flags, "slim", type=int, nargs=2, default=(32, 4), help=slim)
-    add_flag(flags, "frames", type=int, default=16, help="frames a clip (default 16, the paper's)")
-    add_flag(flags, "batch", type=int, default=2, help="clips a step (default 2)")
-    add_flag(flags, "steps", type=int, default=3, help="timed steps of each, after one untimed (default 3)")
-    add_flag(flags, "precision", choices=("auto", "bf16", "fp32"), default="auto", help="of ours")
+    add_number(flags, "frames", 16, "frames a clip; the paper's", least=1)
+    add_number(flags, "batch", 2, "clips a step", least=1)
+    add_number(flags, "steps", 3, "timed steps of each, after one untimed", least=1)
+    add_flag(flags, "precision", choices=("auto", "bf16", "fp16", "fp32"), default="auto", help="of ours")
     add_switch(flags, "compile", False, "torch.compile ours (default false)")
-    return flags.parse_args(argv)
+    add_switch(flags, "parts", False, "also train ours without Winograd, and without the GRU's own backward")
+    add_flag(flags, "dataset_dir", type=Path, help="clip store: also time VG-net's training samples")
+    args = flags.parse_args(argv)
+    if min(args.slim) < 1:
+        raise UserError(f"--slim {args.slim}: give numbers from 1 up")
+    return args
 
 
-def main(args: Namespace) -> None:
-    for name in ("width", "blocks", "slim", "frames", "batch", "steps"):
-        if np.min(getattr(args, name)) < 1:
-            raise UserError(f"--{name} {getattr(args, name)}: give numbers from 1 up")
-    device = pick_device(args.cuda, args.device_ids)
-    keep_freed_memory()  # as the training scripts do; both networks gain
-    batch = random_batch(args, device)
-    print(describe(args, device), flush=True)
+def compare_sizes(args: Namespace, device: torch.device) -> None:
+    """Prints the speed of the original, of ours at its size, and of ours at the slim size."""
     slim = f"width {args.slim[0]}, blocks {args.slim[1]}"
     print(f"{'':10} {'original':>14} {'ours':>14} {'ratio':>8} {slim:>20} {'over ours':>10}")
     for name, training in (("training", True), ("inference", False)):
-        torch.manual_seed(0)
-        steps = [original_step(args, batch, training)]
-        steps += [our_step(args, batch, training, *size) for size in ((args.width, args.blocks), args.slim)]
-        original, ours, slim = (
-            args.batch * args.frames / seconds for seconds in time_steps(steps, args.steps, device)
-        )
+        networks = [VG_net(args.width, args.blocks), VGNet(args.width, args.blocks), VGNet(*args.slim)]
+        original, ours, small = speeds(args, networks, device, training)
         print(f"{name:10} {original:9.2f} fr/s {ours:9.2f} fr/s {ours / original:7.2f}x", end=" ")
-        print(f"{slim:15.2f} fr/s {slim / ours:9.2f}x", flush=True)
+        print(f"{small:15.2f} fr/s {small / ours:9.2f}x", flush=True)
 
 
-def random_batch(args: Namespace, device: torch.device) -> Batch:
-    """Images (B, 3, 128, 128), landmarks (B, T, 136), example landmarks (B, 136)"""
+def compare_parts(args: Namespace, device: torch.device) -> None:
+    """Prints what training gains by Winograd's convolutions (float32 on a CPU alone) and by the GRU's own backward."""
+    whole, direct, automatic = (VGNet(args.width, args.blocks) for _ in range(3))
+    for layer in direct.modules():
+        if isinstance(layer, Conv3x3):
+            layer.__class__ = nn.Conv2d  # the same parameters, the usual forward
+    automatic.gru.__class__ = PlainGRU
+    ours, *others = speeds(args, [whole, direct, automatic], device, training=True)
+    for name, speed in zip(("Winograd", "the GRU's own backward"), others, strict=True):
+        print(f"training without {name:22} {speed:9.2f} fr/s, with it {ours:9.2f} fr/s, {ours / speed:.2f}x")
+
+
+class PlainGRU(ConvGRU):
+    """ConvGRU whose backward over time is left to autograd"""
+
+    def forward(self, features: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """features (B, T, C, H, W), state (B, hidden, H, W) -> hidden states (B, T, hidden, H, W), last state"""
+        gates = unfold(self.input_gates(fold(features)), len(features))
+        states = [
+            gates.new_zeros(len(gates), gates.shape[2] // 3, *gates.shape[3:]) if state is None else state
+        ]
+        for gate in gates.unbind(1):
+            states.append(_update(gate, self.hidden_gates(states[-1]), states[-1]))
+        return torch.stack(states[1:], 1), states[-1]
+
+
+def speeds(args: Namespace, networks: list[nn.Module], device: torch.device, training: bool) -> list[float]:
+    """The median frames a second of each network; they take turns, the first turn untimed."""
     torch.manual_seed(0)
-    image = torch.rand(args.batch, 3, 128, 128, device=device) * 2 - 1
-    landmarks = torch.randn(args.batch, args.frames, 136, device=device) * 0.3
-    return image, landmarks, landmarks[:, 0]
-
-
-def original_step(args: Namespace, batch: Batch, training: bool) -> Step:
-    """One step of the original: float32, frame by frame."""
-    network = VG_net(args.width, args.blocks).to(batch[0].device).train(training)
-    return make_step(network, lambda: network(*batch)[0], batch, training)
-
-
-def our_step(args: Namespace, batch: Batch, training: bool, width: int, blocks: int) -> Step:
-    """One step of ours: all frames folded into the batch, but for the GRU's own recurrence."""
-    device = batch[0].device
-    network = VGNet(width, blocks).to(device, memory_format=torch.channels_last).train(training)
-    called = torch.compile(network) if args.compile else network
-    image, landmarks, example = batch[0].contiguous(memory_format=torch.channels_last), *batch[1:]
-
-    def forward() -> Tensor:
-        with autocast(args.precision, device):
-            return called(image, landmarks, example).frames
-
-    return make_step(network, forward, batch, training, fused=True)
-
-
-def make_step(
-    network: nn.Module, forward: Callable[[], Tensor], batch: Batch, training: bool, fused: bool = False
-) -> Step:
-    """What is timed, alike for both networks: a step of training towards the example image, or a forward pass."""
-    optimiser = torch.optim.Adam(network.parameters(), lr=2e-4, betas=(0.5, 0.999), fused=fused)
-    target = batch[0].unsqueeze(1)
-
-    def train() -> Tensor:
-        optimiser.zero_grad(set_to_none=True)
-        loss = (forward() - target).abs().mean()
-        loss.backward()
-        optimiser.step()
-        return loss.detach()
-
-    @torch.no_grad()
-    def infer() -> Tensor:
-        return forward()
-
-    return train if training else infer
-
-
-def time_steps(steps: list[Step], repeats: int, device: torch.device) -> list[float]:
-    """The median seconds of each step; they take turns, the first turn untimed."""
+    steps = [make_step(args, network.to(device).train(training), device) for network in networks]
     seconds: list[list[float]] = [[] for _ in steps]
-    for turn in range(repeats + 1):
+    for turn in range(args.steps + 1):
         for step, measured in zip(steps, seconds, strict=True):
-            finish(device)
             start = time.perf_counter()
             step()
-            finish(device)
-            if turn:
-                measured.append(time.perf_counter() - start)
-    return [statistics.median(measured) for measured in seconds]
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)  # whose work is only queued when a call returns
+            measured += [time.perf_counter() - start] if turn else []
+    return [args.batch * args.frames / statistics.median(measured) for measured in seconds]
 
 
-def finish(device: torch.device) -> None:
-    """Waits for a GPU, whose work is only queued when a call returns."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+def make_step(args: Namespace, network: nn.Module, device: torch.device) -> Callable[[], object]:
+    """What is timed, alike for all: a step of training towards the example image, or a forward pass."""
+    ours, training = isinstance(network, VGNet), network.training
+    dtype = our_dtype(args, device) if ours else torch.float32
+    optimiser = torch.optim.Adam(network.parameters(), lr=2e-4, betas=(0.5, 0.999), fused=ours)
+    scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
+    image = torch.rand(args.batch, 3, 128, 128, device=device) * 2 - 1
+    landmarks = torch.randn(args.batch, args.frames, 136, device=device) * 0.3
+    target, called = image.unsqueeze(1), network
+    if ours:
+        network.to(memory_format=torch.channels_last)
+        image = image.contiguous(memory_format=torch.channels_last)
+        called = torch.compile(network) if args.compile else network
+
+    def step() -> None:
+        optimiser.zero_grad(set_to_none=True)
+        with torch.set_grad_enabled(training):
+            with torch.autocast(device.type, dtype, dtype != torch.float32, cache_enabled=False):
+                frames = called(image, landmarks, landmarks[:, 0])[0]
+            if training:
+                scaler.scale((frames - target).abs().mean()).backward()
+                scaler.step(optimiser)
+                scaler.update()
+
+    return step
 
 
-def describe(args: Namespace, device: torch.device) -> str:
-    cuda = device.type == "cuda"
-    where = (
-        torch.cuda.get_device_name(device)
-        if cuda
-        else f"CPU {platform.machine()}, {torch.get_num_threads()} threads"
-    )
-    precision = "bfloat16" if use_bf16(args.precision, device) else "float32"
+def samples_a_second(store: ClipStore, frames: int, count: int) -> float:
+    """How many of VG-net's training samples one core makes, read and augmented"""
+    samples, threads = PortraitSamples(store, list(store.lengths), frames, seed=0), torch.get_num_threads()
+    torch.set_num_threads(1)
+    samples[0]
+    start = time.perf_counter()
+    for number in range(1, count + 1):
+        samples[number]
+    torch.set_num_threads(threads)
+    return count / (time.perf_counter() - start)
+
+
+def our_dtype(args: Namespace, device: torch.device) -> torch.dtype:
+    if args.precision == "fp16":
+        return torch.float16
+    return torch.bfloat16 if use_bf16(args.precision, device) else torch.float32
+
+
+def main(args: Namespace) -> None:
+    device = pick_device(args.cuda, args.device_ids)
+    where = f"CPU {platform.machine()}, {torch.get_num_threads()} threads"
+    where = torch.cuda.get_device_name(device) if device.type == "cuda" else where
     network = f"width {args.width}, {args.blocks} blocks, {args.batch} clips of {args.frames} frames"
-    return f"{where}; PyTorch {torch.__version__}; {network}; ours in {precision}"
+    print(f"{where}; PyTorch {torch.__version__}; {network}; ours in {our_dtype(args, device)}", flush=True)
+    keep_freed_memory()  # as the training scripts do; both networks gain
+    compare_sizes(args, device)
+    if args.parts:
+        compare_parts(args, device)
+    if args.dataset_dir:
+        rate = samples_a_second(ClipStore(args.dataset_dir), args.frames, max(20, args.batch * args.steps))
+        print(f"loader     {rate:9.2f} samples/s of {args.frames + 1} frames on one core")
 
 
 if __name__ == "__main__":

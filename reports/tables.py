@@ -1,221 +1,154 @@
-"""Prints the README's tables of Results and, with --noise, of NR-net, from the shipped weights and a clip store.
+"""Measures the shipped weights on a clip store, and writes docs/results.md with its curves.
 
-    python -m reports.tables --dataset_dir store/grid.h5 --splits DIR -o results/tables
-    make tables STORE=store/grid.h5 SPLITS=DIR                        # the same
-    python -m reports.tables ... --noise store/noise.h5                       # NR-net's, too
+    python -m reports.tables --dataset_dir store/grid.h5 --splits DIR
+    make tables STORE=store/grid.h5 SPLITS=DIR NOISE=store/noise.h5         # NR-net's tables, too
 
-Runs the test scripts, each into a folder of its own, and puts their figures together: tables.md, a CSV of each table, a
-picture of each curve, and a strip of frames. Each caption names the commands that printed the figures, the data, the
-split and the machine. Nothing is random. Run it again to go on after a stop: what was measured with the same command
-is kept, unless weights, store or lists of clips are newer. On two CPU cores it takes about half an hour.
+Runs the test scripts, each into a folder of -o. Nothing is random. Run it again to go on after a stop: what was
+measured with the same command is kept, unless weights, store or lists of clips are newer. On two CPU cores it takes
+about half an hour.
 """
 
 from __future__ import annotations
 
 import sys
 from argparse import Namespace
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from evaluation.charts import line_charts
+from evaluation.definitions import FIGURES
 from evaluation.noise import NoiseTable
-from evaluation.output import write_csv
 from evaluation.paper_metrics import REPORTED
 from evaluation.rows import AT_NET, FROM_SPEECH, FROM_TRUTH, PROJECTED, STATIC, TRUTH
-from reports.markdown import Table, caption, insert_into, marked_page
-from reports.measure import ROOT, Runner, check_inputs, line, shorter
-from reports.table_pictures import chart, copy_shown, strip
-from utils.cli import add_flag, check_least, parser
+from reports.pages import Table, legend, page_flags, parse_page, picture, prepare, provenance, write_page
+from reports.runs import Runs
+from utils.cli import add_flag, add_number
 from utils.errors import run
-from utils.files import replacing, writable_folder
 from utils.media.images import write_image
 
-SNRS = [None, 20, 10, 0]  # dB; None: the voice as it was recorded
+SNRS = ["clean", 20, 10, 0]  # dB
 SIGMAS = [0, 0.02, 0.04, 0.06, 0.08, 0.1, 0.12, 0.14]  # the original's range
 NOISE_SNRS = "30,20,10,0,-10"
-SPLITS = {"s1, held out": "test", "s2 and s27, unseen": "unseen"}
-
-AT_FIGURES = [
-    "opening_correlation",
-    "lmd_mouth",
-    "lmd_mouth_ratio",
-    "opening_gain",
-    "silence_opening",
-    "pause_opening",
-    "offset",
-    "jitter_ratio",
-]
-VG_FIGURES = [
-    "mouth_psnr",
-    "mouth_psnr_gain",
-    "psnr",
-    "ssim",
-    "lmd_mouth",
-    "opening_correlation",
-    "opening_gain",
-    "mouth_cpbd_ratio",
-    "mouth_sharpness_ratio",
-    "offset",
-    "jitter_ratio",
-    "undetected",
-]
+SPLITS = {"test": "held out", "unseen": "unseen people"}
+NR_NETS = [Path(f"weights/nrnet{kind}.safetensors") for kind in ("_base", "", "_base_tc", "_tc")]
+VOICE = "opening_correlation lmd_mouth lmd_mouth_ratio opening_gain silence_opening".split()
+AT_FIGURES = [*VOICE, "pause_opening", "offset", "jitter_ratio"]
+VG_FIGURES = (
+    "mouth_psnr mouth_psnr_gain psnr ssim lmd_mouth opening_correlation opening_gain mouth_cpbd_ratio".split()
+)
+VG_FIGURES += "mouth_sharpness_ratio offset jitter_ratio undetected".split()
+LANDMARK_FIGURES = (
+    "lmd_mouth lmd_all opening_correlation ssim mouth_psnr_gain jitter_ratio undetected".split()
+)
+PAPER_FIGURES = ["lmd_mouth", "paper_ssim", "paper_psnr"]
 
 
 def parse_args(argv: list[str] | None = None) -> Namespace:
-    flags = parser(__doc__)
-    add_flag(flags, "dataset_dir", type=Path, default=Path("store/grid.h5"), help="clip store")
-    add_flag(flags, "splits", type=Path, help="folder of test.txt and unseen.txt with clip ids")
-    add_flag(
-        flags, "at_model", type=Path, default=ROOT / "weights/atnet.safetensors", help="AT-net's weights"
-    )
-    add_flag(
-        flags, "vg_model", type=Path, default=ROOT / "weights/vgnet.safetensors", help="VG-net's weights"
-    )
-    add_flag(flags, "o", type=Path, default=Path("results/tables"), help="where the results go")
-    add_flag(flags, "clips", type=int, default=16, help="clips of s1 that VG-net is measured on (default 16)")
-    add_flag(
-        flags, "curve_clips", type=int, default=4, help="clips of s1 for each point of its curve (default 4)"
-    )
+    flags = page_flags(__doc__, "results/tables")
+    for name, file in (("at_model", "atnet"), ("vg_model", "vgnet")):
+        add_flag(
+            flags, name, type=Path, default=Path(f"weights/{file}.safetensors"), help=f"{file}'s weights"
+        )
+    add_flag(flags, "nr_models", type=Path, nargs="+", default=NR_NETS, help="NR-nets' weights")
     add_flag(flags, "noise", type=Path, help="NOISE.h5 of preprocess.noise: measure the NR-nets, too")
-    nets = [ROOT / f"weights/nrnet{kind}.safetensors" for kind in ("_base", "", "_base_tc", "_tc")]
-    add_flag(flags, "nr_models", type=Path, nargs="+", default=nets, help="NR-nets' weights")
-    add_flag(flags, "readme", type=Path, help="a page to put the tables into, between its marks")
-    args = flags.parse_args(argv)
-    check_least(args, clips=1, curve_clips=1)
-    return args
+    add_number(flags, "clips", 16, "held-out clips that VG-net is measured on", least=1)
+    add_number(flags, "curve_clips", 4, "held-out clips for each point of its curve", least=1)
+    return parse_page(flags, "reports.tables", argv)
 
 
-class NetworkRunner(Runner):
-    """Measures the two networks."""
-
-    def __init__(self, args: Namespace) -> None:
-        args.at_model, args.vg_model = shorter(args.at_model), shorter(args.vg_model)
-        check_inputs(args.at_model, args.vg_model, args.dataset_dir)
-        super().__init__(args.o, args.dataset_dir, args.splits)
-        self.args = args
-
-    def at_net(self, name: str, *options: object) -> dict:
-        return self(name, "atnet_test.py", "-model_name", self.args.at_model, *options)
-
-    def vg_net(self, name: str, *options: object) -> dict:
-        networks = ["-model_name", self.args.vg_model, "-at_model", self.args.at_model]
-        return self(name, "vgnet_test.py", *networks, *options)
+def clips_of(metrics: dict) -> str:
+    return f"{SPLITS[metrics['split']]} ({metrics['clips']} clips)"
 
 
-def at_table(runner: NetworkRunner) -> Table:
-    runs = {label: runner.at_net(f"atnet_{split}", "--split", split) for label, split in SPLITS.items()}
-    rows = [AT_NET, STATIC, PROJECTED]
-    lines = [line(label, one, row, AT_FIGURES) for label, one in runs.items() for row in rows]
-    return Table("atnet", "AT-net, from the sound alone", lines, list(runs.values()))
+def row(metrics: dict, name: str, figures: Sequence[str]) -> dict:
+    """These figures of one row of a metrics.json"""
+    return {figure: metrics["rows"][name].get(figure) for figure in figures}
 
 
-def vg_table(runner: NetworkRunner) -> Table:
-    runs = vg_runs(runner)
-    rows = [STATIC, FROM_TRUTH, FROM_SPEECH, TRUTH]
-    lines = [line(label, one, row, VG_FIGURES) for label, one in runs.items() for row in rows]
-    return Table("vgnet", "VG-net, from one example frame", lines, list(runs.values()))
+def lines_of(runs: Sequence[dict], rows: Sequence[str], figures: Sequence[str]) -> list[dict]:
+    return [{"clips": clips_of(one), "row": name} | row(one, name, figures) for one in runs for name in rows]
 
 
-def vg_runs(runner: NetworkRunner) -> dict[str, dict]:
-    clips = {"test": ["--clips", runner.args.clips], "unseen": []}
-    return {
-        label: runner.vg_net(f"vgnet_{split}", "--split", split, *clips[split], "--paper_metrics")
-        for label, split in SPLITS.items()
-    }
-
-
-def paper_table(runner: NetworkRunner) -> Table:
-    """The paper's figures, which nobody verified here, beside ours by the original script's definitions"""
-    runs, figures = vg_runs(runner), ["lmd_mouth", "paper_ssim", "paper_psnr"]
+def at_tables(runs: Runs, args: Namespace) -> Iterator[Table]:
+    """AT-net by itself, and with white noise on the voice"""
+    found = {}
+    for split in SPLITS:
+        for snr in SNRS:
+            options = ["-model_name", args.at_model, "--split", split, *(["--snr", snr] * (snr != "clean"))]
+            found[split, snr] = runs.measure(f"atnet_{split}_{snr}", "atnet_test.py", *options)
+    clean = [metrics for (_, snr), metrics in found.items() if snr == "clean"]
+    note = f"*{PROJECTED}*: the true motion on AT-net's components, as near as it can come."
+    lines = lines_of(clean, [AT_NET, STATIC, PROJECTED], AT_FIGURES)
+    yield Table("AT-net, from the sound alone", lines, clean, note)
     lines = [
-        {"clips": "GRID's s29", "row": f"{name}, as reported"}
-        | dict(zip(figures, values, strict=True))
-        | {"verified": "no"}
-        for name, values in REPORTED.items()
+        {"clips": clips_of(one), "SNR, dB": n} | row(one, AT_NET, VOICE) for (_, n), one in found.items()
     ]
-    for label, metrics in runs.items():
-        lines += [
-            line(label, metrics, row, figures) | {"verified": "yes"}
-            for row in (STATIC, FROM_TRUTH, FROM_SPEECH)
-        ]
+    yield Table("AT-net under white noise on the voice", lines, [*found.values()])
+
+
+def vg_tables(runs: Runs, args: Namespace) -> Iterator[Table]:
+    """VG-net by itself, beside the paper's figures, and with noise on its landmarks"""
+
+    def measure(name: str, *options: object) -> dict:
+        networks = ["-model_name", args.vg_model, "-at_model", args.at_model]
+        return runs.measure(name, "vgnet_test.py", *networks, "--split", *options)
+
+    found = [measure("vgnet_test", "test", "--clips", args.clips, "--paper_metrics")]
+    found += [measure("vgnet_unseen", "unseen", "--paper_metrics")]
+    lines = lines_of(found, [STATIC, FROM_TRUTH, FROM_SPEECH, TRUTH], VG_FIGURES)
+    yield Table("VG-net, from one example frame", lines, found)
+    lines = []
+    for name, values in REPORTED.items():
+        line = {"clips": "GRID's s29", "row": f"{name}, as reported"}
+        lines.append(line | dict(zip(PAPER_FIGURES, values, strict=True)) | {"verified": "no"})
+    ours = lines_of(found, [STATIC, FROM_TRUTH, FROM_SPEECH], PAPER_FIGURES)
     note = "Verified: printed by a command here. The paper's rows are quoted, and not comparable: other people, an LMD"
     note += (
-        " of unstated scale. A PSNR that wraps, and an SSIM of enlarged pictures, flatter a still image too."
+        " of unstated scale. A PSNR that wraps and an SSIM of enlarged pictures flatter a still image too."
     )
-    return Table(
-        "paper",
-        "The paper's figures beside ours: SSIM and PSNR by the original script's definitions, LMD by ours",
-        lines,
-        list(runs.values()),
-        note,
-    )
+    title = "The paper's figures beside ours: SSIM and PSNR by the original script's definitions"
+    yield Table(title, lines + [one | {"verified": "yes"} for one in ours], found, note)
+    options = ["test", "--clips", args.curve_clips, "--videos", 0, "--landmark_noise"]
+    noisy = {sigma: measure(f"landmark_noise_{sigma}", *options, sigma) for sigma in SIGMAS}
+    lines = [{"sigma": sigma} | row(one, FROM_TRUTH, LANDMARK_FIGURES) for sigma, one in noisy.items()]
+    note = "sigma: in the original's units, in which a face is 1.55 wide; 0.02 is about a pixel."
+    yield Table("VG-net from true landmarks under Gaussian noise", lines, [*noisy.values()], note)
 
 
-def voice_table(runner: NetworkRunner) -> Table:
-    lines, runs = [], []
-    for label, split in SPLITS.items():
-        for snr in SNRS:
-            noise = [] if snr is None else ["--snr", snr]
-            folder = f"atnet_{split}" if snr is None else f"atnet_{split}_{snr}dB"
-            runs.append(runner.at_net(folder, "--split", split, *noise))
-            figures = line(label, runs[-1], AT_NET, AT_FIGURES[:5])
-            lines.append(
-                {"clips": figures.pop("clips"), "SNR, dB": "clean" if snr is None else snr, **figures}
-            )
-    return Table("voice_noise", "AT-net under white noise on the voice", lines, runs)
+def chart(table: Table, x: str, places: Sequence[object], figures: Sequence[str], path: Path) -> str:
+    """Draws figures of a table over its column x, a line for each kind of clips; -> the picture in Markdown"""
+    panels: dict[str, dict[str, list[float]]] = {FIGURES[figure].heading: {} for figure in figures}
+    for figure, lines in zip(figures, panels.values(), strict=True):
+        for one in sorted(table.lines, key=lambda one: places.index(one[x])):
+            value = float("nan") if one[figure] is None else one[figure]
+            lines.setdefault(one.get("clips", FROM_TRUTH), []).append(value)
+    write_image(path, line_charts(panels, dict(enumerate(map(str, places))), x))
+    return picture(path.name, f"{' and '.join(panels)} of the table above, over {x}")
 
 
-def landmark_table(runner: NetworkRunner) -> Table:
-    clips = ["--split", "test", "--clips", runner.args.curve_clips, "--videos", 0]
-    runs = [runner.vg_net(f"landmark_noise_{sigma}", *clips, "--landmark_noise", sigma) for sigma in SIGMAS]
-    figures = "lmd_mouth lmd_all opening_correlation ssim mouth_psnr_gain jitter_ratio undetected".split()
-    lines = [
-        {"sigma": sigma} | line("", one, FROM_TRUTH, figures) for sigma, one in zip(SIGMAS, runs, strict=True)
-    ]
-    lines = [{name: value for name, value in one.items() if name not in ("clips", "row")} for one in lines]
-    return Table("landmark_noise", "VG-net from true landmarks under Gaussian noise", lines, runs)
-
-
-MAKERS = at_table, vg_table, paper_table, voice_table, landmark_table
-
-
-def noise_tables(runner: NetworkRunner) -> str:
-    """NR-nets in noise, of every split, as Markdown; the curves of the first go into a picture"""
-    args, parts, runs = runner.args, [], []
-    for label, split in SPLITS.items():
-        models = [shorter(path) for path in args.nr_models]
-        options = ["-m", *models, "-n", shorter(args.noise), "--split", split, f"-snr={NOISE_SNRS}"]
-        runs.append(runner(f"nrnet_{split}", "nrnet_test.py", *options))
-        table = NoiseTable.of_lines(runs[-1]["rows"])
-        parts.append(
-            f"**NR-net in noise: mouth LMD of {label} ({runs[-1]['clips']} clips)**\n\n{table.markdown()}"
-        )
-        if len(parts) == 1:
-            write_image(args.o / "noise_curves.png", table.figure())
-    return "\n\n".join([*parts, caption(["lmd_mouth"], runs, "Mean over the kinds of noise.")])
+def noise_parts(runs: Runs, args: Namespace) -> Iterator[str]:
+    """NR-nets in noise, of every split; the curves of the first go into a picture"""
+    for split in SPLITS:
+        options = ["-m", *args.nr_models, "-n", args.noise, "--split", split, f"-snr={NOISE_SNRS}"]
+        metrics = runs.measure(f"nrnet_{split}", "nrnet_test.py", *options)
+        table = NoiseTable.of_lines(metrics["rows"])
+        yield f"## NR-net in noise: mouth LMD of {clips_of(metrics)}\n\n{table.markdown()}"
+        yield provenance([metrics], "Mean over the kinds of noise.")
+        if split == "test":
+            write_image(args.assets / "noise_curves.png", table.figure())
+            yield picture("noise_curves.png", "Mouth LMD by kind of noise, over the ratio of speech to noise")
 
 
 def main(args: Namespace) -> None:
-    writable_folder(args.o)
-    check_inputs(*([args.noise, *args.nr_models] if args.noise else []))
-    pages = ["tables.py", *(["tables.py --noise"] if args.noise else [])]
-    for name in pages if args.readme else []:
-        marked_page(args.readme, name)
-    runner = NetworkRunner(args)
-    tables = [make(runner) for make in MAKERS]
-    for table in tables:
-        write_csv(args.o / f"{table.name}.csv", table.lines)
-    voice, landmarks = tables[3:]
-    chart(voice, "SNR, dB", ["opening_correlation", "lmd_mouth_ratio"], args.o / "voice_noise.png")
-    chart(landmarks, "sigma", ["lmd_mouth", "ssim"], args.o / "landmark_noise.png")
-    strip(args.o / "vgnet_unseen", args.o / "unseen.png")
-    text = "\n\n".join(table.markdown() for table in tables)
-    texts = [text, *([noise_tables(runner)] if args.noise else [])]
-    with replacing(args.o / "tables.md") as part:
-        part.write_text("\n\n".join(texts) + "\n")
-    if args.readme:
-        for name, text in zip(pages, texts, strict=True):
-            insert_into(args.readme, text, name)
-        copy_shown(args.readme, args.o)
-    print("\n", *texts, f"{args.o}: tables.md, {len(tables)} CSV files, pictures", sep="\n\n")
+    prepare(args, args.at_model, args.vg_model, *([args.noise, *args.nr_models] if args.noise else []))
+    runs = Runs(args)
+    (at, voice), (vg, paper, landmarks) = at_tables(runs, args), vg_tables(runs, args)
+    curves = ["opening_correlation", "lmd_mouth_ratio"]
+    heard = chart(voice, "SNR, dB", SNRS[::-1], curves, args.assets / "voice_noise.png")
+    moved = chart(landmarks, "sigma", SIGMAS, ["lmd_mouth", "ssim"], args.assets / "landmark_noise.png")
+    noisy = [*noise_parts(runs, args)] if args.noise else []
+    parts = [at, vg, paper, voice, heard, landmarks, moved, *noisy, legend([at, vg, paper, voice, landmarks])]
+    write_page(args, "results", "Results of the shipped weights", parts)
 
 
 if __name__ == "__main__":

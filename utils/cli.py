@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
+from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -72,14 +72,6 @@ def add_switch(parser: ArgumentParser, name: str, default: bool, help: str) -> N
     add_flag(
         parser, name, nargs="?", const=True, default=default, type=boolean, metavar="true|false", help=help
     )
-
-
-def check_least(args: Namespace, **least: float) -> None:
-    """Raises UserError for a number, given by the name of its flag, that is below what makes sense, or none (nan)."""
-    for name, smallest in least.items():
-        value = getattr(args, name, None)
-        if value is not None and not value >= smallest:
-            raise UserError(f"-{name} {value}: must be at least {smallest}")
 
 
 def boolean(text: str) -> bool:

@@ -1,26 +1,48 @@
-"""benchmark.py: runs through its own main and prints every ratio."""
+"""benchmark.py: runs through its own main, and its plain GRU is ours but for the way to the gradient."""
 
 import re
 
+import pytest
+import torch
+
+from models.convgru import ConvGRU
 from reports import benchmark
+from tests.synthetic import make_store
 from utils.errors import run
 
-
-def start(*options: str) -> int:
-    return run(benchmark.main, lambda: benchmark.parse_args(list(options)))
+SMALL = "--width 4 --blocks 1 --slim 2 1 --frames 2 --batch 1 --steps 1 -cuda false".split()
 
 
-def test_prints_every_ratio(capsys):
-    small = "--width 4 --blocks 1 --slim 2 1 --frames 2 --batch 1 --steps 1 -cuda false".split()
-    assert start(*small) == 0
+def start(*options: object) -> int:
+    return run(benchmark.main, lambda: benchmark.parse_args([*SMALL, *map(str, options)]))
+
+
+@pytest.mark.parametrize("precision", ["auto", "fp16"])
+def test_prints_every_speed(precision, tmp_path, capsys):
+    store = make_store(tmp_path / "grid.h5", clips=2, frames=4)
+    assert start("--precision", precision, "--parts", "--dataset_dir", store) == 0
     printed = capsys.readouterr().out
     for row in ("training", "inference"):
         assert re.search(
             rf"^{row}( +[\d.]+ fr/s){{2}} +[\d.]+x +[\d.]+ fr/s +[\d.]+x$", printed, re.MULTILINE
         )
+    assert len(re.findall(r"^training without .+ [\d.]+ fr/s, .+ [\d.]+x$", printed, re.MULTILINE)) == 2
+    assert re.search(r"^loader +[\d.]+ samples/s", printed, re.MULTILINE)
 
 
-def test_refuses_impossible_numbers(capsys):
-    assert start("--frames", "0") == 2
-    assert "--frames 0" in capsys.readouterr().err
-    assert start("--slim", "8", "0") == 2
+def test_the_plain_gru_is_ours():
+    torch.manual_seed(0)
+    gru, features, found = ConvGRU(3, 4).double(), torch.randn(2, 5, 3, 6, 6).double(), []
+    for kind in (ConvGRU, benchmark.PlainGRU):
+        gru.__class__ = kind
+        gru.zero_grad()
+        states, last = gru(features)
+        (states.square().sum() + last.sum()).backward()
+        found.append([states, last, *(parameter.grad for parameter in gru.parameters())])
+    torch.testing.assert_close(*found)
+
+
+@pytest.mark.parametrize("options", [("--frames", 0), ("--slim", 8, 0)])
+def test_refuses_impossible_numbers(options, capsys):
+    assert start(*options) == 2
+    assert options[0].lstrip("-") in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Photos in, pictures out: reading any image file, drawing landmarks, tiling, and writing PNG or JPEG."""
+"""Photos in, pictures out: reading any image file, drawing landmarks, tiling, and writing PNG, JPEG or GIF."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torch import Tensor
 from utils.errors import UserError, reason
 from utils.files import replacing
 
+DITHER = np.array([[0, 8, 2, 10], [12, 4, 14, 6], [3, 11, 1, 9], [15, 7, 13, 5]]) / 1.6 - 4.7  # levels
 READ_ERRORS = (OSError, SyntaxError, ValueError, EOFError)  # what Pillow's decoders raise for damaged files
 
 
@@ -42,6 +43,28 @@ def write_image(path: Path, image: np.ndarray) -> None:
     """Writes image (H, W, 3) or (H, W), uint8, whole or not at all; the suffix names the format."""
     with replacing(Path(path)) as part:
         Image.fromarray(np.ascontiguousarray(image)).save(part)
+
+
+def write_gif(path: Path, frames: list[np.ndarray], fps: float) -> None:
+    """Frames (H, W, 3) as an endless GIF of one palette, with ordered dithering
+
+    A pixel waits until it has changed by 8 levels, so that what is still stays still, and the file small.
+    """
+    shown = frames[:1]
+    for frame in frames[1:]:
+        changed = np.abs(frame.astype(int) - shown[-1]).max(-1, keepdims=True) > 8
+        shown.append(np.where(changed, frame, shown[-1]))
+    palette = Image.fromarray(np.concatenate(shown[:: max(1, len(shown) // 4)]))
+    palette = palette.quantize(255, Image.Quantize.MEDIANCUT, kmeans=2)
+    (height, width), images = frames[0].shape[:2], []
+    pattern = np.tile(DITHER, (height // 4 + 1, width // 4 + 1))[:height, :width, None]
+    for frame in shown:
+        image = Image.fromarray(np.clip(frame + pattern, 0, 255).round().astype(np.uint8))
+        images.append(image.quantize(palette=palette, dither=Image.Dither.NONE))
+    with replacing(path) as part:
+        images[0].save(
+            part, "GIF", save_all=True, append_images=images[1:], duration=round(1000 / fps), loop=0
+        )
 
 
 def to_uint8(images: Tensor, low: float = -1.0) -> np.ndarray:
