@@ -31,7 +31,7 @@ from models.convgru import ConvGRU, _update
 from models.layers import fold, unfold
 from models.original.networks import VG_net
 from models.winograd import Conv3x3
-from training.precision import use_bf16
+from training.precision import PRECISIONS, compute_type
 from utils.cli import add_device_flags, add_flag, add_number, add_switch, parser, pick_device
 from utils.errors import UserError, run
 from utils.memory import keep_freed_memory
@@ -47,7 +47,7 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
     add_number(flags, "frames", 16, "frames a clip; the paper's", least=1)
     add_number(flags, "batch", 2, "clips a step", least=1)
     add_number(flags, "steps", 3, "timed steps of each, after one untimed", least=1)
-    add_flag(flags, "precision", choices=("auto", "bf16", "fp16", "fp32"), default="auto", help="of ours")
+    add_flag(flags, "precision", choices=("auto", *PRECISIONS), default="auto", help="of ours")
     add_switch(flags, "compile", False, "torch.compile ours (default false)")
     add_switch(flags, "parts", False, "also train ours without Winograd, and without the GRU's own backward")
     add_flag(flags, "dataset_dir", type=Path, help="clip store: also time VG-net's training samples")
@@ -112,7 +112,7 @@ def speeds(args: Namespace, networks: list[nn.Module], device: torch.device, tra
 def make_step(args: Namespace, network: nn.Module, device: torch.device) -> Callable[[], object]:
     """What is timed, alike for all: a step of training towards the example image, or a forward pass."""
     ours, training = isinstance(network, VGNet), network.training
-    dtype = our_dtype(args, device) if ours else torch.float32
+    dtype = compute_type(args.precision, device) if ours else torch.float32
     optimiser = torch.optim.Adam(network.parameters(), lr=2e-4, betas=(0.5, 0.999), fused=ours)
     scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
     image = torch.rand(args.batch, 3, 128, 128, device=device) * 2 - 1
@@ -148,18 +148,15 @@ def samples_a_second(store: ClipStore, frames: int, count: int) -> float:
     return count / (time.perf_counter() - start)
 
 
-def our_dtype(args: Namespace, device: torch.device) -> torch.dtype:
-    if args.precision == "fp16":
-        return torch.float16
-    return torch.bfloat16 if use_bf16(args.precision, device) else torch.float32
-
-
 def main(args: Namespace) -> None:
     device = pick_device(args.cuda, args.device_ids)
     where = f"CPU {platform.machine()}, {torch.get_num_threads()} threads"
     where = torch.cuda.get_device_name(device) if device.type == "cuda" else where
     network = f"width {args.width}, {args.blocks} blocks, {args.batch} clips of {args.frames} frames"
-    print(f"{where}; PyTorch {torch.__version__}; {network}; ours in {our_dtype(args, device)}", flush=True)
+    print(
+        f"{where}; PyTorch {torch.__version__}; {network}; ours in {compute_type(args.precision, device)}",
+        flush=True,
+    )
     keep_freed_memory()  # as the training scripts do; both networks gain
     compare_sizes(args, device)
     if args.parts:
