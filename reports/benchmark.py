@@ -152,9 +152,10 @@ def main(args: Namespace) -> None:
     device = pick_device(args.cuda, args.device_ids)
     where = f"CPU {platform.machine()}, {torch.get_num_threads()} threads"
     where = torch.cuda.get_device_name(device) if device.type == "cuda" else where
+    dtype = compute_type(args.precision, device)
     network = f"width {args.width}, {args.blocks} blocks, {args.batch} clips of {args.frames} frames"
     print(
-        f"{where}; PyTorch {torch.__version__}; {network}; ours in {compute_type(args.precision, device)}",
+        f"{where}; PyTorch {torch.__version__}; {network}; ours in {dtype}",
         flush=True,
     )
     keep_freed_memory()  # as the training scripts do; both networks gain

@@ -64,7 +64,10 @@ def test_the_page_has_every_table_and_picture(flags, tmp_path):
 @pytest.mark.parametrize("flag", ["-clips", "-curve_clips"])
 def test_no_clips_are_refused(flag, flags, tmp_path, capsys):
     assert run(tables.main, lambda: tables.parse_args([*flags, flag, "0"])) == 2
-    assert f"{flag} 0: must be at least 1" in capsys.readouterr().err and not (tmp_path / "out").exists()
+    assert (
+        f"{flag} 0: give a whole number of at least 1" in capsys.readouterr().err
+        and not (tmp_path / "out").exists()
+    )
 
 
 def test_missing_weights_are_one_line(flags, tmp_path, capsys):
