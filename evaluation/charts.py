@@ -46,7 +46,7 @@ def line_charts(
     for ax in axes[len(panels) :]:
         ax.set_axis_off()
     handles = {name: line for ax in axes for line, name in zip(*ax.get_legend_handles_labels(), strict=True)}
-    figure.legend(handles.values(), handles, loc="outside lower center", ncols=4, frameon=False)
+    figure.legend(handles.values(), handles, loc="outside lower center", ncols=3 * columns, frameon=False)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
