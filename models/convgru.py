@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
-from torch.nn import functional as F
-from torch.nn.grad import conv2d_input, conv2d_weight
 
 from models.layers import fold, unfold
 
@@ -41,9 +37,11 @@ class ConvGRU(nn.Module):
             return states, states[:, -1]
         if state is None:
             state = gates.new_zeros(len(gates), gates.shape[2] // 3, *gates.shape[3:])
-        weight, bias = (p.to(gates.dtype) for p in self.hidden_gates.parameters())
-        states = _Recurrence.apply(gates, weight, bias, state.to(gates.dtype))
-        return states, states[:, -1]
+        states, state = [], state.to(gates.dtype)
+        for gate in gates.unbind(1):
+            state = _update(gate, self.hidden_gates(state), state)
+            states.append(state)
+        return torch.stack(states, 1), state
 
 
 def _update(gate: Tensor, recurrent: Tensor, state: Tensor | None) -> Tensor:
@@ -53,41 +51,3 @@ def _update(gate: Tensor, recurrent: Tensor, state: Tensor | None) -> Tensor:
     z = torch.sigmoid(input_z + hidden_z)
     n = torch.tanh(input_n + torch.sigmoid(input_r + hidden_r) * hidden_n)
     return n - z * n if state is None else torch.lerp(n, state, z)
-
-
-class _Recurrence(torch.autograd.Function):
-    """The loop over time, with the weight's gradient taken once for all frames.
-
-    Left to autograd, each frame would add a gradient as large as the weight to those of the frames before.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, gates: Tensor, weight: Tensor, bias: Tensor, state: Tensor) -> Tensor:
-        """gates (B, T, 3 hidden, H, W), state (B, hidden, H, W) -> states (B, T, hidden, H, W)"""
-        states, recurrent = [state], []
-        for gate in gates.unbind(1):
-            recurrent.append(F.conv2d(states[-1], weight, bias, padding=2, dilation=2))
-            states.append(_update(gate, recurrent[-1], states[-1]))
-        before, after = torch.stack(states[:-1], 1), torch.stack(states[1:], 1)
-        ctx.save_for_backward(gates, torch.stack(recurrent, 1), before, weight)
-        return after
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        gates, recurrent, before, weight = ctx.saved_tensors
-        to_gates, to_recurrent = [], []
-        to_state = torch.zeros_like(before[:, 0])
-        for t in reversed(range(gates.shape[1])):
-            inputs = [x[:, t].detach().requires_grad_() for x in (gates, recurrent, before)]
-            with torch.enable_grad():
-                state = _update(*inputs)
-            to_gate, to_convolved, to_state = torch.autograd.grad(state, inputs, gradient[:, t] + to_state)
-            to_state = to_state + conv2d_input(
-                before[:, t].shape, weight, to_convolved, padding=2, dilation=2
-            )
-            to_gates.append(to_gate)
-            to_recurrent.append(to_convolved)
-        to_gates, to_recurrent = (torch.stack(steps[::-1], 1) for steps in (to_gates, to_recurrent))
-        to_weight = conv2d_weight(fold(before), weight.shape, fold(to_recurrent), padding=2, dilation=2)
-        return to_gates, to_weight, to_recurrent.sum((0, 1, 3, 4)), to_state

@@ -6,15 +6,10 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from models.winograd import Conv3x3
-
 
 def conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1, padding: int = 1, norm: bool = True):
     """Convolution, batch normalisation (a bias instead where `norm` is false), ReLU."""
-    if (kernel, stride, padding) == (3, 1, 1):
-        layers = [Conv3x3(inputs, outputs, bias=not norm)]
-    else:
-        layers = [nn.Conv2d(inputs, outputs, kernel, stride, padding, bias=not norm)]
+    layers: list[nn.Module] = [nn.Conv2d(inputs, outputs, kernel, stride, padding, bias=not norm)]
     if norm:
         layers.append(nn.BatchNorm2d(outputs))
     return nn.Sequential(*layers, nn.ReLU(inplace=True))
@@ -32,11 +27,11 @@ class ResidualBlock(nn.Module):
     def __init__(self, channels: int, dropout: float) -> None:
         super().__init__()
         self.block = nn.Sequential(
-            Conv3x3(channels, channels, bias=False),
+            nn.Conv2d(channels, channels, 3, padding=1, bias=False),
             nn.BatchNorm2d(channels),
             nn.ReLU(inplace=True),
             nn.Dropout(dropout),
-            Conv3x3(channels, channels, bias=False),
+            nn.Conv2d(channels, channels, 3, padding=1, bias=False),
             nn.BatchNorm2d(channels),
         )
 

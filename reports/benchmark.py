@@ -2,7 +2,6 @@
 
     python -m reports.benchmark                                             # the paper's width
     python -m reports.benchmark --width 32 --batch 4 --steps 5 --precision bf16
-    python -m reports.benchmark --parts                                     # what our optimisations are worth, too
     python -m reports.benchmark --dataset_dir store/grid.h5                 # how fast a core makes samples, too
 
 A second, slimmer size of ours, by default that of the shipped weights, tells what the paper's width costs beside it.
@@ -22,15 +21,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from data.store import ClipStore
 from data.vgnet import PortraitSamples
 from models import VGNet
-from models.convgru import ConvGRU, _update
-from models.layers import fold, unfold
 from models.original.networks import VG_net
-from models.winograd import Conv3x3
 from training.precision import PRECISIONS, compute_type
 from utils.cli import add_device_flags, add_flag, add_number, add_switch, parser, pick_device
 from utils.errors import UserError, run
@@ -49,7 +45,6 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
     add_number(flags, "steps", 3, "timed steps of each, after one untimed", least=1)
     add_flag(flags, "precision", choices=("auto", *PRECISIONS), default="auto", help="of ours")
     add_switch(flags, "compile", False, "torch.compile ours (default false)")
-    add_switch(flags, "parts", False, "also train ours without Winograd, and without the GRU's own backward")
     add_flag(flags, "dataset_dir", type=Path, help="clip store: also time VG-net's training samples")
     args = flags.parse_args(argv)
     if min(args.slim) < 1:
@@ -66,32 +61,6 @@ def compare_sizes(args: Namespace, device: torch.device) -> None:
         original, ours, small = speeds(args, networks, device, training)
         print(f"{name:10} {original:9.2f} fr/s {ours:9.2f} fr/s {ours / original:7.2f}x", end=" ")
         print(f"{small:15.2f} fr/s {small / ours:9.2f}x", flush=True)
-
-
-def compare_parts(args: Namespace, device: torch.device) -> None:
-    """Prints what training gains by Winograd's convolutions (float32 on a CPU alone) and by the GRU's own backward."""
-    whole, direct, automatic = (VGNet(args.width, args.blocks) for _ in range(3))
-    for layer in direct.modules():
-        if isinstance(layer, Conv3x3):
-            layer.__class__ = nn.Conv2d  # the same parameters, the usual forward
-    automatic.gru.__class__ = PlainGRU
-    ours, *others = speeds(args, [whole, direct, automatic], device, training=True)
-    for name, speed in zip(("Winograd", "the GRU's own backward"), others, strict=True):
-        print(f"training without {name:22} {speed:9.2f} fr/s, with it {ours:9.2f} fr/s, {ours / speed:.2f}x")
-
-
-class PlainGRU(ConvGRU):
-    """ConvGRU whose backward over time is left to autograd"""
-
-    def forward(self, features: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """features (B, T, C, H, W), state (B, hidden, H, W) -> hidden states (B, T, hidden, H, W), last state"""
-        gates = unfold(self.input_gates(fold(features)), len(features))
-        states = [
-            gates.new_zeros(len(gates), gates.shape[2] // 3, *gates.shape[3:]) if state is None else state
-        ]
-        for gate in gates.unbind(1):
-            states.append(_update(gate, self.hidden_gates(states[-1]), states[-1]))
-        return torch.stack(states[1:], 1), states[-1]
 
 
 def speeds(args: Namespace, networks: list[nn.Module], device: torch.device, training: bool) -> list[float]:
@@ -160,8 +129,6 @@ def main(args: Namespace) -> None:
     )
     keep_freed_memory()  # as the training scripts do; both networks gain
     compare_sizes(args, device)
-    if args.parts:
-        compare_parts(args, device)
     if args.dataset_dir:
         rate = samples_a_second(ClipStore(args.dataset_dir), args.frames, max(20, args.batch * args.steps))
         print(f"loader     {rate:9.2f} samples/s of {args.frames + 1} frames on one core")

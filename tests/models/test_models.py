@@ -10,7 +10,6 @@ from models.convgru import ConvGRU
 from models.discriminators import mouth_crops
 from models.vgnet import FURTHEST, WARPS
 from models.warp import landmark_warp, mouth_maps
-from models.winograd import CHANNELS, Conv3x3
 from training.losses.vgnet import hinge_loss
 from utils.face.landmarks import TEMPLATE, normalise
 
@@ -97,28 +96,6 @@ def test_the_grus_gradient_through_time_is_right():
     state = torch.randn(2, 4, 8, 8, dtype=torch.double, requires_grad=True)
     inputs = (features, state, *gru.parameters())
     assert torch.autograd.gradcheck(lambda *x: gru(x[0], x[1])[0], inputs, fast_mode=True)
-
-
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_winograds_convolution_is_convolution(layout):
-    torch.manual_seed(0)
-    layer = Conv3x3(CHANNELS, CHANNELS + 8).to(memory_format=layout)
-    features = torch.randn(3, CHANNELS, 8, 12).contiguous(memory_format=layout).requires_grad_()
-    assert (
-        layer._pays(features) and not layer._pays(features.bfloat16()) and not layer._pays(features[..., :9])
-    )
-    result = layer(features)
-    assert not layer.eval()._pays(features)
-    exact = F.conv2d(features.double(), layer.weight.double(), layer.bias.double(), padding=1)
-    gradient = torch.randn_like(result)
-    inputs = (features, *layer.parameters())
-    pairs = zip(
-        (result, *torch.autograd.grad(result, inputs, gradient)),
-        (exact, *torch.autograd.grad(exact, inputs, gradient.double())),
-        strict=True,
-    )
-    for ours, true in pairs:
-        torch.testing.assert_close(ours.double(), true.double(), rtol=0, atol=2e-5 * true.std().item())
 
 
 def test_the_frame_is_composed_as_the_paper_says(portrait):

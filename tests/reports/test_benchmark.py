@@ -1,11 +1,9 @@
-"""benchmark.py: runs through its own main, and its plain GRU is ours but for the way to the gradient."""
+"""The benchmark runs through its own main."""
 
 import re
 
 import pytest
-import torch
 
-from models.convgru import ConvGRU
 from reports import benchmark
 from tests.synthetic import make_store
 from utils.errors import run
@@ -20,26 +18,13 @@ def start(*options: object) -> int:
 @pytest.mark.parametrize("precision", ["auto", "fp16"])
 def test_prints_every_speed(precision, tmp_path, capsys):
     store = make_store(tmp_path / "grid.h5", clips=2, frames=4)
-    assert start("--precision", precision, "--parts", "--dataset_dir", store) == 0
+    assert start("--precision", precision, "--dataset_dir", store) == 0
     printed = capsys.readouterr().out
     for row in ("training", "inference"):
         assert re.search(
             rf"^{row}( +[\d.]+ fr/s){{2}} +[\d.]+x +[\d.]+ fr/s +[\d.]+x$", printed, re.MULTILINE
         )
-    assert len(re.findall(r"^training without .+ [\d.]+ fr/s, .+ [\d.]+x$", printed, re.MULTILINE)) == 2
     assert re.search(r"^loader +[\d.]+ samples/s", printed, re.MULTILINE)
-
-
-def test_the_plain_gru_is_ours():
-    torch.manual_seed(0)
-    gru, features, found = ConvGRU(3, 4).double(), torch.randn(2, 5, 3, 6, 6).double(), []
-    for kind in (ConvGRU, benchmark.PlainGRU):
-        gru.__class__ = kind
-        gru.zero_grad()
-        states, last = gru(features)
-        (states.square().sum() + last.sum()).backward()
-        found.append([states, last, *(parameter.grad for parameter in gru.parameters())])
-    torch.testing.assert_close(*found)
 
 
 @pytest.mark.parametrize("options", [("--frames", 0), ("--slim", 8, 0)])
