@@ -49,8 +49,11 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
     flags = parser(__doc__)
     flags.add_argument("-i", "--in-file", type=Path, required=True, metavar="TRAIN.h5", help="training file")
     flags.add_argument("-n", "--in-noise", type=Path, metavar="NOISE.h5", help="train noise-resilient")
-    flags.add_argument("-m", "--model", type=Path, help="weights to start from, or nrnet.safetensors' folder")
-    flags.add_argument("-o", "--out-fold", type=Path, default=Path("model/nrnet"), help="the weights' folder")
+    start = "weights to start from, or nrnet.safetensors' folder"
+    add_flag(flags, "load_model", "-m", "--model", type=Path, help=start)
+    folder = Path("model/nrnet")
+    where = f"folder of weights (default {folder})"
+    add_flag(flags, "model_dir", "-o", "--out-fold", type=Path, default=folder, help=where)
     add_basis_flags(flags)
     add_switch(flags, "temporal_condition", False, "each frame also sees the coefficients of the one before")
     add_device_flags(flags)
@@ -74,8 +77,7 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
     add_switch(flags, "legacy_snr", False, "0 to 8 dB over each stretch, which the original drew by mistake")
     add_switch(flags, "whiten", False, "divide each coefficient's error by its deviation (the paper: no)")
     args = flags.parse_args(argv)
-    args.model_dir = args.sample_dir = args.out_fold
-    args.model_name, args.noise = "nrnet", args.in_noise is not None
+    args.sample_dir, args.model_name, args.noise = args.model_dir, "nrnet", args.in_noise is not None
     drawn = "0 to 8 dB by stretch" if args.legacy_snr else f"{args.snr_low:g} to {args.snr_high:g} dB"
     args.snr = drawn if args.noise else "no noise"
     return args
@@ -176,7 +178,7 @@ def train(args: Namespace, device: torch.device) -> None:
     if not file.splits["val"]:
         note(f"{args.in_file}: no clips to validate on; the last weights are kept, -patience does nothing")
     model = build(args, file).to(device)
-    warm_start(model, args.model)
+    warm_start(model, args.load_model)
     ids = {split: file.splits[split] for split in ("train", "val")}
     run = Run(args, device, dict(model=model), file.path, ids, **heard_noises(args, mixing))
     level, start = model.config["level"], model.initial.cpu().numpy()

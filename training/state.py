@@ -18,7 +18,7 @@ from utils.files import replacing
 
 STATE_FORMAT = "talking-face training state"
 LATER = {"scaler", "validation"}  # parts that states had not from the beginning
-UNSAID = {"model_dir", "sample_dir", "cuda", "device_ids", "num_thread", "save_minutes", "out_fold"}
+UNSAID = {"model_dir", "sample_dir", "cuda", "device_ids", "num_thread", "save_minutes"}
 
 
 class TrainingState:
