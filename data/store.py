@@ -8,7 +8,8 @@
       transforms        (T, 2, 3) float32, video pixels to crop pixels
       audio             (640 T,) int16, 16 kHz; mfcc (4 T, 12) float32
       attributes        speaker, transcript, source (file, relative to the raw corpus), source_size (width, height),
-                        split (train, val, test or empty), metadata (JSON)
+                        split (train, val, test or empty), metadata (JSON; of a clip whose ends showed no face,
+                        first_frame and source_frames tell what of the video is kept)
 
 `data.store_writer` makes such files.
 """

@@ -14,11 +14,12 @@ from __future__ import annotations
 import os
 import re
 import sys
-from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from argparse import Namespace
 from pathlib import Path
 
 from preprocess.clip import RawClip
 from preprocess.corpus import add_arguments, check_arguments, make_store
+from utils.cli import parser
 from utils.errors import UserError, run
 
 VIDEOS = set(".mpg .mpeg .mp4 .m4v .mov .avi .mkv .webm .mts .ts .flv .wmv .vob .ogv".split())
@@ -27,11 +28,11 @@ SILENCE = {"sil", "sp"}
 
 
 def parse_args(argv: list[str] | None = None) -> Namespace:
-    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
-    parser.add_argument("raw", type=Path, help="folder of the corpus")
-    parser.add_argument("store", type=Path, help="the store to make, a .h5 file")
-    add_arguments(parser)
-    return parser.parse_args(argv)
+    flags = parser(__doc__)
+    flags.add_argument("raw", type=Path, help="folder of the corpus")
+    flags.add_argument("store", type=Path, help="the store to make, a .h5 file")
+    add_arguments(flags)
+    return flags.parse_args(argv)
 
 
 def find_clips(raw: Path) -> list[RawClip]:

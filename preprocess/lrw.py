@@ -12,12 +12,13 @@ are in loose files. Run it again to go on after an interruption, or after adding
 from __future__ import annotations
 
 import sys
-from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 
 from preprocess.clip import RawClip
 from preprocess.corpus import add_arguments, check_arguments, make_store
+from utils.cli import parser
 from utils.errors import UserError, run
 from utils.files import writable_folder
 
@@ -25,11 +26,11 @@ SPLITS = ("train", "val", "test")
 
 
 def parse_args(argv: list[str] | None = None) -> Namespace:
-    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
-    parser.add_argument("raw", type=Path, help="folder of the corpus, with one folder for each word")
-    parser.add_argument("store", type=Path, help="folder for the store")
-    add_arguments(parser)
-    return parser.parse_args(argv)
+    flags = parser(__doc__)
+    flags.add_argument("raw", type=Path, help="folder of the corpus, with one folder for each word")
+    flags.add_argument("store", type=Path, help="folder for the store")
+    add_arguments(flags)
+    return flags.parse_args(argv)
 
 
 def find_words(raw: Path) -> list[Path]:

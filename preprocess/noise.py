@@ -12,7 +12,7 @@ training never hears.
 from __future__ import annotations
 
 import sys
-from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from argparse import Namespace
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +28,7 @@ from data.store import ClipStore, group_of
 from utils.audio import SAMPLE_RATE
 from utils.audio.noise import GENERATORS, SEEN, SILENCE, UNSEEN, power
 from utils.audio.raw_speech import SPEECH_RATE, SPEECH_WINDOW
+from utils.cli import parser
 from utils.errors import UserError, run
 from utils.files import replacing
 from utils.media.read import AUDIO_SUFFIXES, read_audio, resample
@@ -37,17 +38,17 @@ VOICES = 60  # clips that a babble is made of, at most
 
 
 def parse_args(argv: list[str] | None = None) -> Namespace:
-    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
-    parser.add_argument(
+    flags = parser(__doc__)
+    flags.add_argument(
         "source", type=Path, metavar="FOLDER|STORE", help="sound, or with --generate a clip store"
     )
-    parser.add_argument("noise", type=Path, metavar="NOISE.h5", help="file to write")
-    parser.add_argument("--generate", action="store_true", help="make noises, with voices of the clip store")
-    add_split_flags(parser, "train.txt and test.txt")
-    parser.add_argument("--seconds", type=float, default=60, help="of each generated recording (default 60)")
-    parser.add_argument("--recordings", type=int, default=4, help="generated of each kind (default 4)")
-    parser.add_argument("--seed", type=int, default=0, help="of what is generated (default 0)")
-    return parser.parse_args(argv)
+    flags.add_argument("noise", type=Path, metavar="NOISE.h5", help="file to write")
+    flags.add_argument("--generate", action="store_true", help="make noises, with voices of the clip store")
+    add_split_flags(flags, "train.txt and test.txt")
+    flags.add_argument("--seconds", type=float, default=60, help="of each generated recording (default 60)")
+    flags.add_argument("--recordings", type=int, default=4, help="generated of each kind (default 4)")
+    flags.add_argument("--seed", type=int, default=0, help="of what is generated (default 0)")
+    return flags.parse_args(argv)
 
 
 def recordings(folder: Path) -> Iterator[tuple[str, Noise]]:

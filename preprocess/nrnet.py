@@ -9,7 +9,7 @@ motion relative to each speaker's rest shape, as AT-net's are. data/nrnet_file.p
 from __future__ import annotations
 
 import sys
-from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from argparse import Namespace
 from pathlib import Path
 
 import h5py
@@ -23,6 +23,7 @@ from data.store_writer import TEXT
 from preprocess.pca import fit
 from utils.audio import SAMPLE_RATE
 from utils.audio.raw_speech import SPEECH_RATE, SPEECH_STEP
+from utils.cli import parser
 from utils.errors import UserError, run
 from utils.face.basis import LandmarkBasis
 from utils.files import replacing
@@ -30,12 +31,12 @@ from utils.media.read import resample
 
 
 def parse_args(argv: list[str] | None = None) -> Namespace:
-    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
-    parser.add_argument("store", type=Path, metavar="STORE", help="clip store, a file or a folder")
-    parser.add_argument("train", type=Path, metavar="TRAIN.h5", help="file to write")
-    add_split_flags(parser, "train.txt and val.txt")
-    parser.add_argument("--components", type=int, default=6, help="of the PCA (default 6, as in the paper)")
-    return parser.parse_args(argv)
+    flags = parser(__doc__)
+    flags.add_argument("store", type=Path, metavar="STORE", help="clip store, a file or a folder")
+    flags.add_argument("train", type=Path, metavar="TRAIN.h5", help="file to write")
+    add_split_flags(flags, "train.txt and val.txt")
+    flags.add_argument("--components", type=int, default=6, help="of the PCA (default 6, as in the paper)")
+    return flags.parse_args(argv)
 
 
 def write(path: Path, store: ClipStore, split: dict[str, str], basis: LandmarkBasis) -> None:

@@ -11,7 +11,7 @@ ids_hash. Training refuses a basis of clips that it holds out. Beside it, PCA.pn
 from __future__ import annotations
 
 import sys
-from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from tqdm import tqdm
 from data.atnet import clip_motion
 from data.splits import add_split_flags, clip_ids, ids_hash
 from data.store import ClipStore
+from utils.cli import parser
 from utils.errors import UserError, run
 from utils.face.basis import LandmarkBasis, default_basis_path, opening_signs, principal_components
 from utils.face.landmarks import denormalise, mouth_opening
@@ -33,16 +34,16 @@ TILE = 192  # pixels
 
 
 def parse_args(argv: list[str] | None = None) -> Namespace:
-    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
-    parser.add_argument("store", type=Path, help="clip store")
-    parser.add_argument(
+    flags = parser(__doc__)
+    flags.add_argument("store", type=Path, help="clip store")
+    flags.add_argument(
         "pca", type=Path, nargs="?", help="file to write (default: the store's name with _pca.npz)"
     )
-    add_split_flags(parser, "train.txt")
-    parser.add_argument(
+    add_split_flags(flags, "train.txt")
+    flags.add_argument(
         "--components", type=int, default=6, help="how many to keep (default 6, as in the paper)"
     )
-    return parser.parse_args(argv)
+    return flags.parse_args(argv)
 
 
 def fit(
