@@ -115,7 +115,7 @@ def train(args: Namespace, device: torch.device) -> None:
     val_ids = clip_ids(store, args.dataset, "val", args.splits, optional=True)
     model = build(args, basis).to(device)
     start_from(model, args.load_model)
-    run = Run(args, device, dict(model=model), store.path, dict(train=train_ids, val=val_ids))
+    run = Run(args, device, dict(model=model), store, dict(train=train_ids, val=val_ids))
     basis = LandmarkBasis.of(model)  # that of the loaded weights, where there are any
     samples = SpeechSamples(store, train_ids, basis, args.frames, args.seed, args.augment, args.speaker_power)
     network = run.parallel(model)

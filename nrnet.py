@@ -180,7 +180,7 @@ def train(args: Namespace, device: torch.device) -> None:
     model = build(args, file).to(device)
     warm_start(model, args.load_model)
     ids = {split: file.splits[split] for split in ("train", "val")}
-    run = Run(args, device, dict(model=model), file.path, ids, **heard_noises(args, mixing))
+    run = Run(args, device, dict(model=model), file, ids, **heard_noises(args, mixing))
     level, start = model.config["level"], model.initial.cpu().numpy()
     samples = WaveformSamples(file, level, args.frames, args.seed, args.speaker_power, start, mixing)
     network = run.parallel(model)

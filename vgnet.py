@@ -153,7 +153,7 @@ def train(args: Namespace, device: torch.device) -> None:
     samples = PortraitSamples(store, train_ids, args.frames, args.seed, args.augment, args.speaker_power)
     model, judges = build(args, store.size, device)
     warm_start(model, args.load_model)
-    run = Run(args, device, dict(model=model) | judges, store.path, dict(train=train_ids, val=val_ids))
+    run = Run(args, device, dict(model=model) | judges, store, dict(train=train_ids, val=val_ids))
     generate, judging = run.parallel(model), {name: run.parallel(judge) for name, judge in judges.items()}
     validation = validation_batches(store, val_ids, args.frames) if is_main() else []
     for drawn in run.steps(samples):

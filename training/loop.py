@@ -1,6 +1,6 @@
 """The scaffold of every training loop; losses and updates stay in the scripts.
 
-run = Run(args, device, dict(model=model), store.path, dict(train=train_ids, val=val_ids))
+run = Run(args, device, dict(model=model), store, dict(train=train_ids, val=val_ids))
 network = run.parallel(model)
 for batch in run.steps(samples):
     with run.autocast():
@@ -24,14 +24,16 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from data.loader import step_loader
+from data.nrnet_file import SpeechFile
 from data.splits import ids_hash
+from data.store import ClipStore
 from training import precision
 from training.export import MovingAverage, averaged, export, plain_flags
 from training.log import Log, Progress
 from training.state import TrainingState, Validation
 from training.stop import Stop
 from utils.distributed import highest, is_main, parallel, rank, world_size
-from utils.errors import UserError
+from utils.errors import UserError, note
 from utils.files import writable_folder
 
 BAD_STEPS = 25  # in a row, after which a run has diverged
@@ -42,9 +44,9 @@ class Run:
     """A training run: where it begins, its steps, what it says meanwhile, and what it leaves.
 
     networks: what is trained, by name; "model" is the one that is exported, the others serve it. Each gets an Adam.
-    data: what the clips come from; ids: those of each split; facts: what else weights say of their training. All of
-    that must be the same when a run resumes, but for the file's place. Raises UserError where the folders cannot be
-    written, or hold another run's state.
+    data: the store that the clips come from (its path, and lengths of all clips); ids: those of each split; facts: what
+    else weights say of their training. All of that must be the same when a run resumes, but for the store's place.
+    Raises UserError where the folders cannot be written, or hold another run's state.
     """
 
     def __init__(
@@ -52,13 +54,14 @@ class Run:
         args: Namespace,
         device: torch.device,
         networks: dict[str, nn.Module],
-        data: Path,
+        data: ClipStore | SpeechFile,
         ids: dict[str, Sequence[str]],
         **facts: object,
     ) -> None:
         self.args, self.device, self.networks = args, device, networks
-        clips = {f"{split}_clips": f"{len(names)}, {ids_hash(names)}" for split, names in ids.items()}
-        self.facts = dict(data=data.name) | clips | facts
+        lengths = {split: [f"{id} {data.lengths[id]}" for id in names] for split, names in ids.items()}
+        clips = {f"{split}_clips": f"{len(names)}, {ids_hash(names)}" for split, names in lengths.items()}
+        self.facts = dict(data=data.path.name) | clips | facts
         self.model = networks["model"]
         self.optimisers = {name: adam(network, args) for name, network in networks.items()}
         self.average = MovingAverage(self.model, args.ema) if args.ema else None
@@ -70,8 +73,13 @@ class Run:
             writable_folder(args.model_dir)
             writable_folder(args.sample_dir)
         self.state = self._state(clips | facts)
-        self.done = self.sound = self.state.load(device)  # steps; those up to the last finite one
+        self.first = self.done = self.sound = self.state.load(
+            device
+        )  # steps; sound: up to the last finite one
         self.saved = [self.done]  # the steps of all states of this run
+        fresh = precision.grad_scaler(args.precision, device)
+        if self.scaler.get_scale() < fresh.get_scale() and self.scaler.get_scale() == 1.0:
+            self.scaler.load_state_dict(fresh.state_dict())  # the run was in another precision before
         self.buffers = Buffers(networks.values())
         self.bad_steps, self.last, self.part = 0, False, 0
 
@@ -104,7 +112,11 @@ class Run:
         """
         args = self.args
         first, last = (step * args.accumulate for step in (self.done, args.steps))
-        if self.validation.exhausted:
+        if self.validation.exhausted or first >= last:
+            if is_main():
+                note(
+                    f"{self.state.path}: this run is over, at step {self.done}; give more -steps, or another folder"
+                )
             return
         loader = step_loader(samples, first, last, args.batch_size, args.num_thread)
         log = Log(args.model_dir / "logs" if is_main() else None)
@@ -130,11 +142,14 @@ class Run:
         self.scaler.scale(loss / args.accumulate).backward()
         if self.part + 1 < args.accumulate:
             return
-        self.scaler.unscale_(optimiser)
         group = optimiser.param_groups[0]
-        norm = nn.utils.clip_grad_norm_(group["params"], args.clip or float("inf"))
+        # Changes nothing, but for a norm that is not finite: then no gradient is, so that the scaler skips the step.
+        norm = nn.utils.clip_grad_norm_(group["params"], float("inf"))
         self.bad = torch.maximum(self.bad, (~norm.isfinite()).float())
-        group["lr"] = learning_rate(self.done, args)
+        self.scaler.unscale_(optimiser)
+        if args.clip:
+            nn.utils.clip_grad_norm_(group["params"], args.clip)
+        group |= dict(lr=learning_rate(self.done, args), betas=(args.beta1, args.beta2))
         self.scaler.step(optimiser)
 
     def step_done(self, losses: dict[str, Tensor], frames: int) -> bool:
@@ -148,16 +163,24 @@ class Run:
         fixed_scale = precision.compute_type(self.args.precision, self.device) != torch.float16
         self.scaler.update(1.0 if fixed_scale else None)
         bad, asked = highest([self.bad, self.stop.asked], self.device)  # the one wait for a GPU in a step
+        self.stop.asked = bool(asked)
         self._heed(bool(bad))
         self.done += 1
-        self.last = bool(asked) or self.done == self.args.steps
+        self.last = self.stop.asked or self.done == self.args.steps
+        # What a step that was no number left behind is not worth a validation.
+        self.scheduled = self.done == self.args.steps or (
+            not bad and self.done % self.args.validate_every == 0
+        )
         self.bar.step(losses, self.done, skipped=bool(bad))
         if not is_main():
             return False
-        due = self.last or self.done % self.args.validate_every == 0
-        if not due and not bad and time.monotonic() - self.clock > 60 * self.args.save_minutes:
+        due = self.last or self.scheduled
+        if not due and not bad and self._time_is_up():
             self._save_state()
         return due
+
+    def _time_is_up(self) -> bool:
+        return time.monotonic() - self.clock > 60 * self.args.save_minutes
 
     def _heed(self, bad: bool) -> None:
         """Takes back what a step that was no number left in running statistics, and gives up after many of them"""
@@ -169,23 +192,26 @@ class Run:
             return
         self.bad_steps += 1
         self.buffers.restore()
-        if self.bad_steps >= BAD_STEPS or self.done + 1 == self.args.steps:
+        most = BAD_STEPS
+        if (
+            self.done + 1 == self.args.steps
+        ):  # a short run that had hardly a sound step, but not one bad last step
+            most = min(5, max(1, self.args.steps - self.first - 1))
+        if self.bad_steps >= most:
             self._give_up(f"the gradients of {self.bad_steps} steps in a row are not finite")
 
     def _give_up(self, what: str) -> NoReturn:
         # What the last finite gradient made of the weights is what no gradient of was finite any more.
-        if self.saved[-1] == self.sound and len(self.saved) > 1 and is_main():
-            self.state.take_back()
+        if self.saved[-1] >= self.sound and len(self.saved) > 1 and is_main() and self.state.take_back():
             self.saved.pop()
         kept = f"the state of step {self.saved[-1]} is kept" if self.saved[-1] else "no state is kept"
         raise UserError(
-            f"{self.state.path}: diverged by step {self.done + 1}: {what}; {kept}; lower -lr or -clip"
+            f"{self.state.path}: diverged after step {self.sound}: {what}; {kept}; lower -lr or -clip"
         )
 
     def _patience_ends(self) -> bool:
         """After a validation: whether it was the last that -patience grants, in all processes"""
-        validated = self.part + 1 == self.args.accumulate and self.done % self.args.validate_every == 0
-        if not (validated and self.validation.patience):
+        if not (self.part + 1 == self.args.accumulate and self.scheduled and self.validation.patience):
             return False
         return bool(highest([self.validation.exhausted], self.device)[0])
 
@@ -203,14 +229,20 @@ class Run:
             self._give_up("weights are not finite")
         if errors:
             self.bar.note(errors)
-        best = not errors or self.validation.improved(errors[by] if by else sum(errors.values()))
+        # A validation that a signal brought about does not count: an uninterrupted run would not have it.
+        judged = bool(errors) and self.scheduled
+        best = judged and self.validation.improved(errors[by] if by else sum(errors.values()))
         ends = self.last or self.validation.exhausted
-        names = [f"{self.args.model_name}_last"] if ends else []
-        for name in [*names, *([self.args.model_name] if best else [])]:
-            path = self.args.model_dir / f"{name}.safetensors"
+        weights = {
+            name: self.args.model_dir / f"{self.args.model_name}{name}.safetensors" for name in ("", "_last")
+        }
+        chosen = [weights["_last"]] if ends else []
+        if best or not errors or (ends and not weights[""].exists()):
+            chosen.append(weights[""])
+        for path in chosen:
             export(path, exported, self.args, self.done, self.facts | dict(validation=errors))
-        if ends or best:
-            self._save_state(best=bool(errors) and best)
+        if ends or best or not errors or self._time_is_up():
+            self._save_state(best)
 
     def _save_state(self, best: bool = False) -> None:
         self.state.save(self.done, best)

@@ -6,7 +6,6 @@ import inspect
 import json
 import os
 import shutil
-from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -38,7 +37,7 @@ class TrainingState:
         average: MovingAverage | None = None,
     ) -> None:
         self.path, self.parts, self.settings, self.flags = path, parts, settings, flags or {}
-        self.average = average
+        self.average, self.whole = average, True  # whole: whether the last state on disk can be trusted
 
     def beside(self, which: str) -> Path:
         """atnet_state.pt -> atnet_state_previous.pt"""
@@ -51,20 +50,26 @@ class TrainingState:
             state["average"] = self.average.weights
         header = dict(format=STATE_FORMAT, step=step)
         header |= dict(settings=json.dumps(self.settings), flags=json.dumps(self.flags))
+        if self.path.exists() and self.whole:
+            _keep(self.path, self.beside("previous"))
         with replacing(self.path) as part:
-            torch.save(header | {"state": state}, part)
-            if self.path.exists():
-                os.replace(self.path, self.beside("previous"))
+            try:
+                torch.save(header | {"state": state}, part)
+            except RuntimeError as error:  # what PyTorch raises on a full disk
+                raise UserError(
+                    f"{self.path}: cannot be written ({reason(error, 100)}); free some space"
+                ) from error
+        self.whole = True
         if best:
-            with replacing(self.beside("best")) as part:
-                _same_file(self.path, part)
+            _keep(self.path, self.beside("best"))
 
-    def take_back(self) -> None:
-        """The last state goes, and the one before it is the last again."""
-        if self.beside("previous").exists():
-            os.replace(self.beside("previous"), self.path)
-        else:
-            self.path.unlink(missing_ok=True)
+    def take_back(self) -> bool:
+        """The last state steps aside, as NAME_diverged.pt, for the one before it; -> False where there is none."""
+        if not self.beside("previous").exists():
+            return False
+        _keep(self.path, self.beside("diverged"))
+        os.replace(self.beside("previous"), self.path)
+        return True
 
     def load(self, device: torch.device) -> int:
         """The step to go on from, 0 where there is no state. Raises UserError for one of another run.
@@ -92,7 +97,7 @@ class TrainingState:
                     raise
         if not previous.exists():
             return None
-        saved = read_state(previous)
+        saved, self.whole = read_state(previous), False
         note(f"{self.path}: missing or damaged; going on from {previous.name}, step {saved['step']}")
         return saved
 
@@ -104,6 +109,8 @@ class TrainingState:
             raise UserError(
                 f"{self.path}: belongs to a run with {what}; choose another folder for the results"
             )
+        if "patience" in saved["state"]:  # as it was called before
+            saved["state"]["validation"] = saved["state"].pop("patience")
         held = set(saved["state"]) - {"average"}
         if held - LATER != set(self.parts) - LATER:
             what = f"{', '.join(sorted(held))} -> {', '.join(self.parts)}"
@@ -114,12 +121,13 @@ class TrainingState:
             note(f"{self.path}: goes on from step {saved['step']} with other flags: {', '.join(changed)}")
 
 
-def _same_file(path: Path, other: Path) -> None:
-    """`other` becomes `path`, without a second copy where the file system can"""
-    with suppress(OSError):
-        os.link(path, other)
-        return
-    shutil.copyfile(path, other)
+def _keep(path: Path, other: Path) -> None:
+    """`other` becomes what `path` is, without a second copy where the file system can"""
+    with replacing(other) as part:
+        try:
+            os.link(path, part)
+        except OSError:
+            shutil.copyfile(path, part)
 
 
 def with_defaults(settings: dict, model: nn.Module) -> dict:

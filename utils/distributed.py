@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,7 +17,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from utils.cli import device_list, pick_device
-from utils.errors import UserError, run
+from utils.errors import Terminated, UserError, run
 from utils.memory import keep_freed_memory
 
 
@@ -34,7 +36,11 @@ def is_main() -> bool:
 
 def highest(values: Sequence[Tensor | float], device: torch.device) -> list[float]:
     """The largest that any process has of each value, in all of them; waits for the device once."""
-    together = torch.stack([torch.as_tensor(value, dtype=torch.float32, device=device) for value in values])
+    # torch.full fills on the device, where a copy of a Python number would wait for it.
+    fill = partial(torch.full, (), dtype=torch.float32, device=device)
+    together = torch.stack(
+        [one if isinstance(one, Tensor) else fill(fill_value=float(one)) for one in values]
+    )
     if dist.is_initialized():
         dist.all_reduce(together, op=dist.ReduceOp.MAX)
     return together.tolist()
@@ -94,10 +100,25 @@ def launch(train: Callable[[Namespace, torch.device], None], args: Namespace) ->
         )
     os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
     os.environ.setdefault("MASTER_PORT", str(29500 + os.getpid() % 1000))
-    try:
-        torch.multiprocessing.spawn(_spawned, (train, args, ids), nprocs=len(ids))
-    except torch.multiprocessing.ProcessExitedException as ended:
-        sys.exit(ended.exit_code)  # it has said why
+    _attend(torch.multiprocessing.spawn(_spawned, (train, args, ids), nprocs=len(ids), join=False))
+
+
+def _attend(processes: torch.multiprocessing.ProcessContext) -> None:
+    """Waits for processes to end, and hands on a SIGTERM. Raises SystemExit with the status of one that failed."""
+    stop: KeyboardInterrupt | None = None
+    while True:
+        try:
+            if processes.join():
+                break
+        except torch.multiprocessing.ProcessExitedException as ended:
+            sys.exit(ended.exit_code)  # it has said why
+        except KeyboardInterrupt as signalled:  # Ctrl-C has reached them all
+            stop = signalled
+            for pid in processes.pids() if isinstance(signalled, Terminated) else ():
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGTERM)
+    if stop:
+        raise stop
 
 
 def _spawned(number: int, train: Callable, args: Namespace, ids: list[int]) -> None:

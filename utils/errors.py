@@ -6,9 +6,12 @@ import os
 import signal
 import sys
 import threading
+import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+OTHERS_WAIT = 2  # seconds
 
 
 class UserError(Exception):
@@ -31,7 +34,7 @@ def run(main: Callable[[Namespace], None], parse_args: Callable[[], Namespace | 
         with heeding_sigterm():
             main(parse_args())
     except UserError as error:
-        _say(f"error: {own_words(error)}")
+        _say_from_any_rank(f"error: {own_words(error)}")
         return 2
     except KeyboardInterrupt as stop:
         word, status = ("terminated", 143) if isinstance(stop, Terminated) else ("interrupted", 130)
@@ -69,6 +72,15 @@ def own_words(error: UserError) -> str:
 def note(line: str) -> None:
     """Says on stderr what the user should know and need not mend"""
     _say(f"note: {line}")
+
+
+def _say_from_any_rank(line: str) -> None:
+    """Other processes than the first wait a little: what ails all of them is said by the first, and ends the others."""
+    rank = os.environ.get("RANK", "0")
+    if rank != "0":
+        time.sleep(OTHERS_WAIT)
+        line = f"process {rank}: {line}"
+    print(line, file=sys.stderr)
 
 
 def _say(line: str) -> None:

@@ -21,7 +21,7 @@ from tests.scripts.test_train_scripts import TORCHRUN, environment, same, weight
 from tests.synthetic import make_store, talking_landmarks
 from training.loop import Run
 from training.losses.nrnet import noise_resilient_loss
-from training.state import Validation
+from training.state import Validation, read_state
 from utils.audio.noise import GENERATORS, SEEN, UNSEEN, mix, power
 from utils.audio.raw_speech import speech_context
 from utils.distributed import launch
@@ -462,6 +462,25 @@ def test_it_stops_early_and_keeps_the_best(home, tmp_path):
     assert saved["step"] == 4 and load_model(tmp_path / "nrnet.safetensors").metadata["steps"] == 1
     assert train(home, tmp_path, "-steps", 50, "-save_every", 1, "-lr", 0, "-patience", 3) == 0
     assert torch.load(tmp_path / "nrnet_state.pt", weights_only=True)["step"] == 4
+
+
+def test_a_stop_is_no_validation_for_the_patience(home, tmp_path):
+    options = ("-steps", 50, "-validate_every", 4, "-lr", 0, "-patience", 2)
+    assert train(home, tmp_path / "whole", *options) == 0
+    for _ in range(3):  # each after two steps more
+        assert interrupted(home, tmp_path / "stopped", *options) == 130
+    assert train(home, tmp_path / "stopped", *options) == 0
+    steps = [read_state(tmp_path / name / "nrnet_state.pt")["step"] for name in ("whole", "stopped")]
+    assert steps == [12, 12]
+
+
+def test_a_state_of_before_goes_on(home, tmp_path):
+    assert train(home, tmp_path, "-steps", 1) == 0
+    saved = read_state(tmp_path / "nrnet_state.pt")
+    saved["state"]["patience"] = saved["state"].pop("validation")
+    del saved["state"]["scaler"]
+    torch.save(saved, tmp_path / "nrnet_state.pt")
+    assert train(home, tmp_path, "-steps", 2) == 0
 
 
 def test_weights_start_other_runs(home, tmp_path, capsys):

@@ -179,3 +179,96 @@ def test_unknown_flags_are_one_line(capsys, store, tmp_path):
     assert train(atnet, store, tmp_path, "-stpes", 3) == 2
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1 and "-stpes" in lines[0]
+
+
+def spoil(monkeypatch, first: int, last: int = 10**9) -> None:
+    """The batches of steps `first` to `last` - 1 become no numbers (four samples a step)."""
+    drawn = SpeechSamples.__getitem__
+
+    def spoilt(self, number):
+        sample = drawn(self, number)
+        if first <= number // 4 < last:
+            sample["audio"][:] = float("nan")
+        return sample
+
+    monkeypatch.setattr(SpeechSamples, "__getitem__", spoilt)
+
+
+def test_divergence_of_a_fresh_run_deletes_no_state(store, tmp_path, monkeypatch, capsys):
+    spoil(monkeypatch, 3)
+    assert train(atnet, store, tmp_path, "-steps", 90, "-validate_every", 3) == 2
+    assert "the state of step 3 is kept" in capsys.readouterr().err
+    state = read_state(tmp_path / "atnet_state.pt")
+    assert state["step"] == 3 and finite(state)
+
+
+def test_one_bad_last_step_ends_well(store, tmp_path, monkeypatch):
+    spoil(monkeypatch, 5)
+    assert train(atnet, store, tmp_path, "-steps", 6, "-validate_every", 4) == 0
+    state = read_state(tmp_path / "atnet_state.pt")
+    assert state["step"] == 6 and finite(state)
+
+
+def test_steps_that_were_no_numbers_are_not_saved(store, tmp_path, capsys):
+    """Not even where nothing validates, so that every saving would be the best"""
+    lists = tmp_path / "lists"
+    lists.mkdir()
+    (lists / "train.txt").write_text((store.parent / "splits" / "train.txt").read_text())
+    wild = ("-steps", 60, "-lr", 1e30, "-clip", 0, "-validate_every", 10, "-splits", lists)
+    assert train(atnet, store, tmp_path / "out", *wild) == 2
+    assert "diverged" in capsys.readouterr().err
+    assert not list((tmp_path / "out").glob("*.safetensors")) and not list(
+        (tmp_path / "out").glob("*_state.pt")
+    )
+
+
+def test_gradients_of_an_endless_norm_change_nothing(store, tmp_path, monkeypatch):
+    own, calls = atnet.coefficient_loss, []
+
+    def huge(*args):
+        calls.append(1)
+        return own(*args) * (1e30 if len(calls) == 2 else 1.0)
+
+    monkeypatch.setattr(atnet, "coefficient_loss", huge)
+    assert train(atnet, store, tmp_path, "-steps", 4, "-clip", 0, "-precision", "fp32") == 0
+    state = read_state(tmp_path / "atnet_state.pt")
+    assert finite(state) and {int(one["step"]) for one in state["state"]["optimiser"]["state"].values()} == {
+        3
+    }
+
+
+def test_states_survive_a_stop_while_one_is_written(store, tmp_path, monkeypatch):
+    """After a damaged last state the previous one stays until the next is whole."""
+    options = (*SINGLE, "-save_minutes", 0)
+    assert train(atnet, store, tmp_path, *options, "-steps", 3) == 0
+    path = tmp_path / "atnet_state.pt"
+    path.write_bytes(b"damaged")
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", killed)
+        assert train(atnet, store, tmp_path, *options, "-steps", 5) == 130
+    assert step_of(path.with_name("atnet_state_previous.pt")) == 2
+    assert train(atnet, store, tmp_path, *options, "-steps", 5) == 0
+
+
+def test_a_run_that_is_over_says_so(store, tmp_path, capsys):
+    assert train(atnet, store, tmp_path, "-steps", 1) == 0
+    capsys.readouterr()
+    assert train(atnet, store, tmp_path, "-steps", 1) == 0
+    assert "this run is over, at step 1" in capsys.readouterr().err
+
+
+def test_new_betas_count(store, tmp_path):
+    assert train(atnet, store, tmp_path, "-steps", 1) == 0
+    assert train(atnet, store, tmp_path, "-steps", 2, "-beta1", 0.8) == 0
+    (group,) = read_state(tmp_path / "atnet_state.pt")["state"]["optimiser"]["param_groups"]
+    assert group["betas"][0] == 0.8
+
+
+def test_a_run_that_goes_on_in_float16_scales_its_loss(store, tmp_path):
+    assert train(atnet, store, tmp_path, "-steps", 1, "-precision", "fp32") == 0
+    assert train(atnet, store, tmp_path, "-steps", 2, "-precision", "fp16") == 0
+    assert read_state(tmp_path / "atnet_state.pt")["state"]["scaler"]["scale"] > 1

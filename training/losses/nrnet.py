@@ -5,9 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
-from training.losses.vgnet import (
-    Parts,
-)
+from training.losses import Parts
 
 
 def noise_resilient_loss(

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models import VGOutput
+from training.losses import Parts
 
 MOUTH_Y = slice(97, 136, 2)  # the y coordinates of landmarks 48 to 67
-Parts = dict[str, Tensor]
 Batch = dict[str, Tensor]
 
 
