@@ -68,7 +68,15 @@ class Moment(NamedTuple):
 
 def parse_args(argv: list[str] | None = None) -> Namespace:
     flags: ArgumentParser = parser(__doc__)
-    add_flag(flags, "person", "-p", type=Path, help="photo of a face (default: scikit-image's astronaut)")
+    add_flag(
+        flags,
+        "person",
+        "-p",
+        "-photo",
+        "--photo",
+        type=Path,
+        help="photo of a face (default: scikit-image's astronaut)",
+    )
     add_flag(
         flags, "in_file", "-i", type=Path, default=ROOT / "audio/speech.wav", help="any audio or video file"
     )

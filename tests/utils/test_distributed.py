@@ -1,6 +1,7 @@
 """Work shared by two processes of torchrun: in order, and a mistake of one ends both."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -53,3 +54,39 @@ def test_a_mistake_in_either_process_ends_both_and_is_said_once(bad, tmp_path):
     ended = in_two_processes(bad, tmp_path)
     assert ended.returncode and not ended.stdout
     assert ended.stderr.count(f"error: job {bad}: is bad\n") == 1 and "UserError" not in ended.stderr
+
+
+SPAWNED = """
+import signal, sys, time
+import torch
+from utils.distributed import _attend
+from utils.errors import run
+
+
+def child(number):
+    stopped = []
+    signal.signal(signal.SIGTERM, lambda *_: stopped.append(1))
+    print("ready", flush=True)
+    while not stopped:
+        time.sleep(0.05)
+    print("saved", flush=True)
+    sys.exit(143)
+
+
+if __name__ == "__main__":
+    sys.exit(run(lambda _: _attend(torch.multiprocessing.spawn(child, nprocs=2, join=False)), lambda: None))
+"""
+
+
+def test_spawned_processes_are_told_to_stop(tmp_path):
+    """A SIGTERM to the process that -device_ids 0,1 started reaches those that train."""
+    script = tmp_path / "spawned.py"
+    script.write_text(SPAWNED)
+    command, paths = [sys.executable, str(script)], os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        command, env=paths, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert [process.stdout.readline() for _ in range(2)] == ["ready\n"] * 2
+        process.send_signal(signal.SIGTERM)
+        printed, _ = process.communicate(timeout=60)
+    assert printed == "saved\n" * 2 and process.returncode == 143
