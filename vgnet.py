@@ -3,7 +3,7 @@
     python vgnet.py --dataset grid --dataset_dir store/grid.h5 -model_dir model/vgnet -sample_dir sample/vgnet
     python vgnet.py -device_ids 0,1 -batch_size 10 ...         # two GPUs
     torchrun --nproc_per_node 8 vgnet.py ...                   # more, also over machines
-    python vgnet.py -warp flow -width 32 -blocks 4 ...         # the recipe of the shipped weights, see the README
+    python vgnet.py -warp flow -width 32 -blocks 4 ...         # the recipe of the shipped weights: docs/training.md
 
 To resume, run the same command again. Writes MODEL_DIR/NAME.safetensors, the weights of the best validation, for
 vgnet_test.py and demo.py, NAME_last.safetensors, and NAME_state.pt, with the discriminators.
