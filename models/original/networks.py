@@ -1,7 +1,7 @@
 """The original release's four networks, written again from published facts about them: the reference to compare with.
 
 Frame by frame as there, float32, with the original's parameter names (its spelling too), so that its checkpoints load
-with `load_state_dict`. Only tests and reports/benchmark.py use this module; the networks of this repository are in models/.
+with `load_state_dict`. Only tests and reports/benchmark.py use it; this repository's networks are in models/.
 `width` 64 is the original's; every other width scales all layers alike.
 """
 
