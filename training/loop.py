@@ -114,9 +114,8 @@ class Run:
         first, last = (step * args.accumulate for step in (self.done, args.steps))
         if self.validation.exhausted or first >= last:
             if is_main():
-                note(
-                    f"{self.state.path}: this run is over, at step {self.done}; give more -steps, or another folder"
-                )
+                over = f"this run is over, at step {self.done}"
+                note(f"{self.state.path}: {over}; give more -steps, or another folder")
             return
         loader = step_loader(samples, first, last, args.batch_size, args.num_thread)
         log = Log(args.model_dir / "logs" if is_main() else None)
@@ -168,9 +167,8 @@ class Run:
         self.done += 1
         self.last = self.stop.asked or self.done == self.args.steps
         # What a step that was no number left behind is not worth a validation.
-        self.scheduled = self.done == self.args.steps or (
-            not bad and self.done % self.args.validate_every == 0
-        )
+        scheduled = not bad and self.done % self.args.validate_every == 0
+        self.scheduled = scheduled or self.done == self.args.steps
         self.bar.step(losses, self.done, skipped=bool(bad))
         if not is_main():
             return False
@@ -193,9 +191,8 @@ class Run:
         self.bad_steps += 1
         self.buffers.restore()
         most = BAD_STEPS
-        if (
-            self.done + 1 == self.args.steps
-        ):  # a short run that had hardly a sound step, but not one bad last step
+        if self.done + 1 == self.args.steps:
+            # One bad last step is nothing; a short run may have had hardly a sound one.
             most = min(5, max(1, self.args.steps - self.first - 1))
         if self.bad_steps >= most:
             self._give_up(f"the gradients of {self.bad_steps} steps in a row are not finite")
@@ -205,9 +202,8 @@ class Run:
         if self.saved[-1] >= self.sound and len(self.saved) > 1 and is_main() and self.state.take_back():
             self.saved.pop()
         kept = f"the state of step {self.saved[-1]} is kept" if self.saved[-1] else "no state is kept"
-        raise UserError(
-            f"{self.state.path}: diverged after step {self.sound}: {what}; {kept}; lower -lr or -clip"
-        )
+        where = f"{self.state.path}: diverged after step {self.sound}"
+        raise UserError(f"{where}: {what}; {kept}; lower -lr or -clip")
 
     def _patience_ends(self) -> bool:
         """After a validation: whether it was the last that -patience grants, in all processes"""
