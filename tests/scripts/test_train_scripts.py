@@ -124,7 +124,7 @@ def test_direct_regression_learns(store, tmp_path):
     options = ("-attention", "none", "-dynamic_pixel_loss", "false", "-adversarial_start", 10**6)
     options += ("-warp", "none", "-dropout", 0, "-augment", "false", "-lr", 0.003)
     errors = []
-    for steps in (1, 60):
+    for steps in (1, 40):
         folder = tmp_path / str(steps)
         assert train(vgnet, store, folder, *options, "-steps", steps) == 0
         model = load_model(folder / "vgnet.safetensors")
@@ -132,7 +132,7 @@ def test_direct_regression_learns(store, tmp_path):
         samples = PortraitSamples(ClipStore(store), ["s1/clip0"], 8, seed=3, augment=False)
         batch = {name: samples[0][name][None] for name in samples[0]}
         errors.append(vgnet.validate(model, [batch], torch.device("cpu"))["frame"])
-    assert errors[1] < 0.75 * errors[0]
+    assert errors[1] < 0.85 * errors[0]
 
 
 @pytest.mark.parametrize(("lstm", "network"), [("true", ATNet), ("false", ATNetSingle)])
