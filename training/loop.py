@@ -66,6 +66,8 @@ class Run:
         self.optimisers = {name: adam(network, args) for name, network in networks.items()}
         self.average = MovingAverage(self.model, args.ema) if args.ema else None
         self.scaler = precision.grad_scaler(args.precision, device)
+        fresh = self.scaler.state_dict()
+        self.fixed_scale = fresh["scale"] == 1.0
         self.validation = Validation(getattr(args, "patience", 0))
         if device.type == "cuda":
             torch.set_float32_matmul_precision("high")
@@ -77,9 +79,8 @@ class Run:
             device
         )  # steps; sound: up to the last finite one
         self.saved = [self.done]  # the steps of all states of this run
-        fresh = precision.grad_scaler(args.precision, device)
-        if self.scaler.get_scale() < fresh.get_scale() and self.scaler.get_scale() == 1.0:
-            self.scaler.load_state_dict(fresh.state_dict())  # the run was in another precision before
+        if not self.fixed_scale and self.scaler.get_scale() == 1.0:  # the run was in another precision before
+            self.scaler.load_state_dict(fresh)
         self.buffers = Buffers(networks.values())
         self.bad_steps, self.last, self.part = 0, False, 0
 
@@ -159,8 +160,7 @@ class Run:
         self.bar.count(frames * world_size())
         if self.part + 1 < self.args.accumulate:
             return False
-        fixed_scale = precision.compute_type(self.args.precision, self.device) != torch.float16
-        self.scaler.update(1.0 if fixed_scale else None)
+        self.scaler.update(1.0 if self.fixed_scale else None)
         bad, asked = highest([self.bad, self.stop.asked], self.device)  # the one wait for a GPU in a step
         self.stop.asked = bool(asked)
         self._heed(bool(bad))
