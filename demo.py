@@ -4,6 +4,7 @@
     python demo.py -p PHOTO -i AUDIO -sample_dir DIR -s NAME  any image, any audio or video file -> DIR/NAME.mp4
     python demo.py --panel --paste_back --save_landmarks      more views of the same face, beside NAME.mp4
     python demo.py -at_model weights/nrnet.safetensors        landmarks by the noise-resilient NR-net
+    python demo.py --blink off                                eyes that stay as the photo has them
 
 The video is as long as the sound; memory does not grow with it. Flags take one dash or two.
 """
@@ -22,13 +23,14 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from animation.blinks import blink_stream
 from animation.original import OriginalSubject, check_pair, original_transform
 from animation.stream import Subject, audio_windows, frame_stream, landmark_stream, rechunk
 from animation.whole_faces import WholeFaceSubject
 from models import ATNet, ATNetSingle, NRNet, VGNet, load_model
 from utils.audio import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 from utils.audio.raw_speech import SPEECH_RATE, Loudness, SpeechWindows
-from utils.cli import add_device_flags, add_flag, add_switch, parser, pick_device
+from utils.cli import add_device_flags, add_flag, add_number, add_switch, parser, pick_device
 from utils.errors import UserError, note, run
 from utils.face.alignment import apply_transform, crop_face, crop_transforms
 from utils.face.basis import LandmarkBasis
@@ -101,6 +103,8 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
     add_switch(
         flags, "lstm", None, "insist on an AT-net with (or without) LSTM; the weights say which theirs is"
     )
+    add_switch(flags, "blink", True, "blink now and then (default), or off")
+    add_number(flags, "blink_seed", 8, "another number is other times to blink", least=0)
     add_switch(flags, "panel", False, "also NAME_panel.mp4: landmarks, attention, motion, result")
     add_switch(flags, "paste_back", False, "also NAME_full.mp4: the result in the whole photo")
     add_switch(flags, "save_landmarks", False, "also NAME_landmarks.npy: (T, 68, 2), pixels of the crop")
@@ -111,12 +115,13 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
 def main(args: Namespace) -> None:
     if Path(args.save_name).name != args.save_name:
         raise UserError(f"-s {args.save_name}: a name without folders; the folder goes to -sample_dir")
-    writable_folder(args.sample_dir)
     check_sound(args.in_file)
     photo = read_photo(args.person) if args.person else default_photo()
     at_net, vg_net = load_networks(args)
     face = find_subject(photo, str(args.person or "the default photo"), at_net, vg_net.config["size"])
-    moments = speak(at_net, vg_net, face, listen(args.in_file, at_net))
+    blinks = args.blink_seed if args.blink else None
+    moments = speak(at_net, vg_net, face, listen(args.in_file, at_net), blinks)
+    writable_folder(args.sample_dir)
     expected = round(sound_length(args.in_file) * FPS) or None
     written = write_results(args, face, tqdm(moments, total=expected, unit=" frames"))
     print("\n".join(str(path) for path in written))
@@ -188,11 +193,12 @@ def find_subject(photo: np.ndarray, name: str, at_net: nn.Module, size: int) -> 
 
 
 def speak(
-    at_net: nn.Module, vg_net: nn.Module, face: Face, windows: Iterator[np.ndarray], chunk: int = CHUNK
+    at_net: nn.Module, vg_net: nn.Module, face: Face, windows: Iterator[np.ndarray], blinks: int | None
 ) -> Iterator[Moment]:
-    """The frames, one by one, while the windows (k, ...) of the sound come in"""
+    """The frames, one by one, while the windows (k, ...) of the sound come in; blinks: their times' seed, if any"""
     image = to_network(to_tensor(face.crop)).to(next(vg_net.parameters()).device)
-    landmarks = landmark_stream(at_net, face.subject, rechunk(windows, chunk))
+    landmarks = landmark_stream(at_net, face.subject, rechunk(windows, CHUNK))
+    landmarks = landmarks if blinks is None else blink_stream(landmarks, blinks)
     for piece, output in frame_stream(vg_net, image, face.subject.example_landmarks, landmarks):
         frames, motion = to_uint8(output.frames[0]), to_uint8(output.motion[0])
         attention = to_uint8(output.attention[0], low=0)

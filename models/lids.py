@@ -56,9 +56,7 @@ def open_lids(source: Tensor, target: Tensor) -> tuple[Tensor, list[Eye]]:
     for corners, upper, lower, brow in EYES:
         before, _ = _local(source, corners)
         places, (middle, axis, normal) = _local(target, corners)
-        gaps = [
-            (one[..., lower, 1] - one[..., upper, 1]).mean(-1, keepdim=True) for one in (before, places)
-        ]
+        gaps = [(one[..., lower, 1] - one[..., upper, 1]).mean(-1, keepdim=True) for one in (before, places)]
         closed = (gaps[0] - gaps[1]) / (gaps[0] - 2 * CLOSED).clamp_min(2 * LEAST_RANGE)
         lid = places[..., upper, :].clone()
         lid[..., 1] = torch.minimum(lid[..., 1], before[..., upper, 1])
@@ -95,7 +93,7 @@ def _local(points: Tensor, corners: tuple[int, int]) -> tuple[Tensor, tuple[Tens
 
 
 def _lid(points: Tensor) -> Tensor:
-    """Two points (..., 2, 2) of a lid -> (..., 2): a and b of its height (1 - x^2) (a + b x), which is 0 in the corners"""
+    """Two points (..., 2, 2) of a lid -> (..., 2): a and b of its height (1 - x^2) (a + b x), 0 in the corners"""
     x, y = points[..., 0].clamp(-0.9, 0.9), points[..., 1]
     y = y / (1 - x.square())
     slope = (y[..., 1] - y[..., 0]) / (x[..., 1] - x[..., 0]).clamp_min(0.2)

@@ -62,7 +62,7 @@ def speech() -> np.ndarray:
 def talking_faces(studio: Studio, out: Path) -> str:
     """Three people, column by column from the photo to the result"""
     frames, heads = [], ["example photo", *VIEWS]
-    takes = [(photo, studio.take(photo, speech()[OPENING])) for photo in studio.people]
+    takes = [(photo, studio.take(photo, speech()[OPENING], blink=True)) for photo in studio.people]
     for i in range(0, min(len(take.frames) for _, take in takes), 2):
         tiles = [tile for photo, take in takes for tile in (photo, *(take.view(i, view) for view in VIEWS))]
         frames.append(grid([enlarge(tile, GIF_SIDE) for tile in tiles], len(heads), heads * len(takes)))

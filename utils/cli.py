@@ -68,7 +68,7 @@ def number(name: str, kind: type[float], least: float | None, below: float | Non
 
 
 def add_switch(parser: ArgumentParser, name: str, default: bool, help: str) -> None:
-    """A flag that accepts nothing (true), true or false."""
+    """A flag that accepts nothing (true), true or false, on or off."""
     add_flag(
         parser, name, nargs="?", const=True, default=default, type=boolean, metavar="true|false", help=help
     )

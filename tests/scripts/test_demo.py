@@ -14,6 +14,7 @@ from PIL import Image
 
 import convert
 import demo
+from animation.blinks import LOWER_LIDS, UPPER_LIDS
 from animation.original import CANONICAL_FACE
 from animation.whole_faces import hear
 from models import ATNet, ATNetSingle, Discriminator, NRNet, VGNet, load_model, save_model
@@ -21,7 +22,7 @@ from models.original.networks import ORIGINAL_NETWORKS
 from utils.audio.raw_speech import set_level
 from utils.errors import run
 from utils.face.detector import FaceDetector
-from utils.face.landmarks import mouth_opening
+from utils.face.landmarks import eye_openness, mouth_opening
 from utils.media.read import read_audio
 from utils.media.write import VideoWriter
 
@@ -168,7 +169,7 @@ def test_other_at_nets(files, tmp_path, kind):
 def test_the_noise_resilient_networks_drive_the_same_face(kind, files, tmp_path):
     write_wave(tmp_path / "in.wav", 16001)
     options = dict(i=tmp_path / "in.wav", at_model=files / f"{kind}.safetensors")
-    assert run_demo(files, tmp_path, "-save_landmarks", **options) == 0
+    assert run_demo(files, tmp_path, "-save_landmarks", "-blink", "off", **options) == 0
     assert lengths(tmp_path / "a.mp4") == (26, pytest.approx(1, abs=0.04))
     whole = np.load(tmp_path / "a_landmarks.npy")
     network = load_model(files / f"{kind}.safetensors")
@@ -177,6 +178,44 @@ def test_the_noise_resilient_networks_drive_the_same_face(kind, files, tmp_path)
     expected = face.subject.pixels(face.subject.landmarks(hear(network, sound, 26)), 128)
     assert whole.std(0).max() > 1e-4
     np.testing.assert_allclose(whole, expected, atol=2e-3)  # in stretches as the whole at once
+
+
+def test_eyes_blink_unless_told_otherwise(files, tmp_path):
+    write_wave(tmp_path / "in.wav", 16000 * 6)
+    flags = {
+        "on": [],
+        "other": ["--blink_seed", "1"],
+        "off": ["--blink", "off"],
+        "false": ["-blink", "false"],
+    }
+    found = {}
+    for name, more in flags.items():
+        assert run_demo(files, tmp_path, "-save_landmarks", *more, i=tmp_path / "in.wav", s=name) == 0
+        found[name] = np.load(tmp_path / f"{name}_landmarks.npy")
+    assert np.array_equal(found["off"], found["false"])
+    for name in ("on", "other"):
+        moved = np.abs(found[name] - found["off"]).max(axis=2)
+        assert np.flatnonzero(moved.any(0)).tolist() == sorted(UPPER_LIDS + LOWER_LIDS)
+        closed = eye_openness(found[name]) < 0.6 * eye_openness(found["off"])
+        assert not closed[:12].any() and 3 <= closed.sum() < 50
+    assert not np.array_equal(found["on"], found["other"])
+
+
+@pytest.mark.parametrize(("at", "vg"), [("original", "original_vg"), ("nr_3d", "vg")])
+def test_faces_of_other_kinds_blink_too(files, tmp_path, at, vg):
+    write_wave(tmp_path / "in.wav", 16000 * 4)
+    weights = dict(at_model=files / f"{at}.safetensors", vg_model=files / f"{vg}.safetensors")
+    for name in ("on", "off"):
+        options = dict(i=tmp_path / "in.wav", s=name, blink=name, **weights)
+        assert run_demo(files, tmp_path, "-save_landmarks", **options) == 0
+    on, off = (eye_openness(np.load(tmp_path / f"{name}_landmarks.npy")) for name in ("on", "off"))
+    assert (on / off).min() < 0.7 and (on <= off + 1e-4).all()
+
+
+def test_a_mistake_leaves_no_folder(files, tmp_path):
+    Image.fromarray(np.zeros((200, 200, 3), np.uint8)).save(tmp_path / "nobody.png")
+    assert run_demo(files, tmp_path / "new", p=tmp_path / "nobody.png") == 2
+    assert not (tmp_path / "new").exists()
 
 
 def test_silence_gives_a_proper_video(files, tmp_path):

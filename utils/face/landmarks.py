@@ -89,3 +89,18 @@ def mouth_opening(landmarks: np.ndarray) -> np.ndarray:
     """landmarks (..., 68, 2) -> (...): mean distance of the inner-lip pairs 61-67, 62-66 and 63-65, in their units"""
     gaps = landmarks[..., LOWER_INNER_LIP, :] - landmarks[..., UPPER_INNER_LIP, :]
     return np.linalg.norm(gaps, axis=-1).mean(-1)
+
+
+def eye_openness(landmarks: np.ndarray) -> np.ndarray:
+    """landmarks (..., 68, 2) -> (...): the eye aspect ratio (Soukupova and Cech 2016), mean over both eyes
+
+    The height between the lids over the width between the corners: about 0.3, and 0.15 while dlib sees a closed eye.
+    """
+
+    def length(one: int, other: int) -> np.ndarray:
+        return np.linalg.norm(landmarks[..., one, :] - landmarks[..., other, :], axis=-1)
+
+    eyes = [length(i + 1, i + 5) + length(i + 2, i + 4) for i in (36, 42)]
+    return (
+        sum(eye / (2 * np.maximum(length(i, i + 3), 1e-6)) for eye, i in zip(eyes, (36, 42), strict=True)) / 2
+    )
