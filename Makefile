@@ -1,6 +1,6 @@
 # make demo   writes results/demo.mp4 and results/demo_panel.mp4
 # make test   runs the tests
-# make tables STORE=store/grid.h5 SPLITS=DIR   measures the shipped weights: docs/results.md; NOISE=store/noise.h5, too
+# make tables STORE=store/grid.h5 SPLITS=DIR   measures the shipped weights: docs/results.md; NOISE=store/noise.h5, WILD=store/wild.h5, too
 # make figures STORE=store/grid.h5 SPLITS=DIR   draws faces by the shipped weights: docs/faces.md
 # make ablation STORE=store/grid.h5 SPLITS=DIR   trains the networks with parts missing: docs/ablation.md
 # make lint   checks style; make format mends what can be mended
@@ -21,7 +21,7 @@ test: $(VENV)/.installed
 	$(BIN)/python -m pytest -q
 
 tables: $(VENV)/.installed
-	$(BIN)/python -m reports.tables --dataset_dir $(STORE) $(if $(SPLITS),--splits $(SPLITS)) $(if $(NOISE),--noise $(NOISE))
+	$(BIN)/python -m reports.tables --dataset_dir $(STORE) $(if $(SPLITS),--splits $(SPLITS)) $(if $(NOISE),--noise $(NOISE)) $(if $(WILD),--wild $(WILD))
 
 figures: $(VENV)/.installed
 	$(BIN)/python -m reports.figures --dataset_dir $(STORE) $(if $(SPLITS),--splits $(SPLITS))

@@ -2,6 +2,7 @@
 
     python atnet_test.py -model_name weights/atnet.safetensors --dataset grid --dataset_dir grid.h5 \\
         --splits splits --split test -sample_dir results/atnet_test
+    python atnet_test.py --dataset_dir wild.h5 --split all                       any store, every clip
 
 Prints one table and writes SAMPLE_DIR/metrics.json, clips.csv and, for the first clips, videos with sound. By torchrun
 or -device_ids several processes share the clips; the results are the same.

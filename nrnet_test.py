@@ -28,7 +28,7 @@ from data.store import Clip, ClipStore
 from evaluation.definitions import definitions
 from evaluation.flags import add_clip_flags, parse_command
 from evaluation.noise import CLEAN, SPEECH_ALONE, STATIC, Condition, NoiseTable, figures, noisy_versions
-from evaluation.output import progress, run_facts, write_json
+from evaluation.output import corpus, progress, run_facts, write_json
 from models import NRNet
 from utils.audio import SAMPLE_RATE
 from utils.audio.raw_speech import SPEECH_RATE, set_level
@@ -158,7 +158,7 @@ def evaluate(args: Namespace, device: torch.device) -> None:
 
 def publish(args: Namespace, table: NoiseTable, names: list[str], facts: dict) -> None:
     """Writes the table into args.sample_dir and prints it. names: of the networks; facts: for metrics.json."""
-    note = f"{args.dataset}, {args.split}: {facts['clips']} clips; models: {', '.join(names)}"
+    note = f"{corpus(args)}, {args.split}: {facts['clips']} clips; models: {', '.join(names)}"
     paths = [*table.write(args.sample_dir, note), args.sample_dir / "metrics.json"]
     rows = table.lines()
     models = dict(zip(names, map(str, args.model_name), strict=True))

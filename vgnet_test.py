@@ -2,6 +2,7 @@
 
     python vgnet_test.py -model_name weights/vgnet.safetensors --at_model weights/atnet.safetensors --dataset grid \\
         --dataset_dir grid.h5 --splits splits --split test -sample_dir results/vgnet_test
+    python vgnet_test.py --at_model weights/atnet.safetensors --dataset_dir wild.h5 --split all    any store, every clip
 
 Prints one table and writes SAMPLE_DIR/metrics.json, clips.csv and, for the first clips, videos with sound. By torchrun
 or -device_ids several processes share the clips; the results are the same.
@@ -45,7 +46,10 @@ from evaluation.rows import (
     TRUTH,
     Rows,
     Truth,
+    describe_face,
     detect_landmarks,
+    eye_scores,
+    identity_score,
     measure,
     original_scores,
     picture_scores,
@@ -58,7 +62,7 @@ from utils.cli import add_flag, add_number, add_switch, parser
 from utils.distributed import is_main, launch, share_out
 from utils.errors import UserError, run
 from utils.face.basis import LandmarkBasis
-from utils.face.detector import FaceDetector
+from utils.face.detector import FaceDescriptor, FaceDetector
 from utils.face.landmarks import TEMPLATE, denoise, denormalise, normalise
 from utils.files import writable_folder
 from utils.media.drawing import draw_landmarks, enlarge, grid
@@ -173,15 +177,22 @@ def animations(
 
 
 def score(
-    frames: dict[str, np.ndarray], clip: Clip, example: int, detector: FaceDetector, paper: bool
+    frames: dict[str, np.ndarray],
+    clip: Clip,
+    example: int,
+    judges: tuple[FaceDetector, FaceDescriptor],
+    paper: bool,
 ) -> Rows:
     """One clip's figures. frames: (T, H, W, 3) uint8 by row, or (1, H, W, 3) of a still one."""
-    real = frames[TRUTH]
+    real, (detector, descriptor) = frames[TRUTH], judges
     found = {name: detect_landmarks(detector, one) for name, one in frames.items()}
+    person = describe_face(descriptor, real[example], found[TRUTH][example])
     truth, rows = Truth.of_detections(found[TRUTH], clip.audio), {}
     for name, made in frames.items():
         landmarks = np.broadcast_to(found[name], found[TRUTH].shape)
         scores = picture_scores(made, real, clip.landmarks, example)
+        scores |= eye_scores(made, real, landmarks, found[TRUTH], example)
+        scores["identity"] = identity_score(descriptor, made, landmarks, person)
         scores["undetected"] = float(np.isnan(landmarks).any((1, 2)).sum())
         if paper:
             scores["paper_lmd_sum"] = mean(summed_mouth_distance(landmarks, found[TRUTH]))
@@ -210,7 +221,7 @@ def evaluate(args: Namespace, device: torch.device) -> None:
     store = ClipStore(args.dataset_dir)
     networks = Networks.load(args, store.size, device)
     ids = spread(clip_ids(store, args.dataset, args.split, args.splits), args.clips)
-    folder, detector = writable_folder(args.sample_dir), FaceDetector()
+    folder, judges = writable_folder(args.sample_dir), (FaceDetector(), FaceDescriptor())
 
     def work(number: int) -> tuple[Rows, dict[str, Animation] | None]:
         clip = store[ids[number]]
@@ -218,7 +229,7 @@ def evaluate(args: Namespace, device: torch.device) -> None:
         example = example_index(clip, store.size, args.example)
         made = animations(networks, clip, real, example, args)
         frames = {name: one.frames for name, one in made.items()} | {STATIC: real[example][None], TRUTH: real}
-        rows = score(frames, clip, example, detector, args.paper_metrics)
+        rows = score(frames, clip, example, judges, args.paper_metrics)
         return rows, made if number < args.videos else None
 
     clips = {}

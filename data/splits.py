@@ -26,6 +26,7 @@ from utils.errors import UserError, note
 
 DATASETS = ("grid", "lrw")  # the corpora whose ids and splits are known
 SPLITS = ("train", "val", "test", "unseen")
+ALL = "all"  # every clip of a store, whatever lists or rules say
 MAY_OVERLAP = ("test", "unseen")  # as the paper's s29 is both
 PAPER_TEST_SPEAKER = "s29"
 SHARE = 20  # one clip in so many
@@ -45,11 +46,13 @@ def add_split_flags(parser: ArgumentParser, lists: str, store: bool = False) -> 
 def clip_ids(
     store: ClipStore, dataset: str, split: str, splits: Path | None = None, optional: bool = False
 ) -> list[str]:
-    """The store's clips of one split, sorted. dataset: one of `DATASETS`; splits: a folder of lists.
+    """The store's clips of one split, or ALL of them, sorted. dataset: one of `DATASETS`; splits: a folder of lists.
 
     optional: an empty list will do. Raises UserError where there are none otherwise, or where the lists have a clip,
     or an unseen speaker, on two sides.
     """
+    if split == ALL:
+        return list(store.ids)
     lists = lists_of(store, dataset, splits)
     if splits is not None and split not in lists and not optional:
         raise UserError(f"{Path(splits) / split}.txt: no such list of clips")

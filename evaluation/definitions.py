@@ -30,6 +30,11 @@ GROUPS = {
         "opening_correlation_pooled": Figure(
             "pooled r", 3, "the same over all clips' frames, openings less rest"
         ),
+        "opening_correlation_best": Figure(
+            "best r",
+            3,
+            "the highest opening r of each clip with its mouth moved by up to 5 frames, mean over clips",
+        ),
         "opening_gain": Figure("range", 2, "standard deviation of the opening over the true one's"),
         "offset": Figure(
             "offset", 0, "frames by which the mouth is later than the true one (best cross-correlation)"
@@ -40,6 +45,12 @@ GROUPS = {
         ),
         "pause_excess": Figure(
             "excess", 2, "mean opening in the clip's pauses less the opening at rest, pixels"
+        ),
+        "long_pause_opening": Figure(
+            "long pauses", 3, "as pauses, in those of more than 0.4 s, less 0.12 s at either end"
+        ),
+        "long_pause_excess": Figure(
+            "excess", 2, "mean opening in long pauses less the opening at rest, pixels"
         ),
         "silence_opening": Figure(
             "silence", 3, "mean opening while the network hears 3 s of no sound, as a multiple of rest"
@@ -76,6 +87,23 @@ GROUPS = {
             "mouth PSNR", 2, "PSNR in the box of the clip's true mouth points, plus 0.15 of its width"
         ),
         "mouth_psnr_gain": Figure("gain", 2, "mouth PSNR over that of the static face, dB"),
+        "identity": Figure(
+            "identity",
+            3,
+            "cosine of dlib's face descriptor (128 numbers) with the example's, mean over every 15th frame",
+        ),
+        "eyes_psnr": Figure(
+            "eyes PSNR", 2, "PSNR in the box of the clip's eyes, over frames whose true eyes are shut"
+        ),
+        "eyes_psnr_gain": Figure("gain", 2, "eyes PSNR over that of the static face, dB"),
+        "eyes_correlation": Figure(
+            "eyes r", 3, "correlation of the eye aspect ratio with the true one, clips whose true eyes shut"
+        ),
+        "eyes_depth": Figure(
+            "eyes shut",
+            2,
+            "how far the eye aspect ratio falls from open (70th percentile), over the true fall",
+        ),
         "ssim": Figure("SSIM", 4, "scikit-image, 7 x 7 uniform windows, mean over RGB, data range 255"),
         "cpbd": Figure("CPBD", 3, "share of edges seen as sharp, luma, blocks of 64 pixels, whole frame"),
         "mouth_cpbd": Figure("mouth CPBD", 3, "CPBD of the mouth box, which is one block"),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.splits import SPLITS, add_split_flags
+from data.splits import ALL, SPLITS, add_split_flags
 from utils.audio.noise import add_noise
 from utils.cli import add_device_flags, add_flag, add_number, add_switch
 
@@ -18,7 +18,8 @@ from utils.cli import add_device_flags, add_flag, add_number, add_switch
 def add_clip_flags(options: ArgumentParser, sample_dir: str) -> None:
     """Which clips to measure on, where the results go, and the device"""
     add_split_flags(options, "train.txt, val.txt, test.txt, unseen.txt", store=True)
-    add_flag(options, "split", choices=SPLITS, default="test", help="the clips to measure on (default test)")
+    split = "the clips to measure on (default test); all: of any store, every clip, without lists"
+    add_flag(options, "split", choices=(*SPLITS, ALL), default="test", help=split)
     some = "only so many clips, spread over the split's speakers or words (default: all)"
     add_number(options, "clips", None, some, least=1, kind=int)
     add_flag(

@@ -11,12 +11,17 @@ from collections.abc import Sequence
 import numpy as np
 
 from utils.audio import SAMPLES_PER_FRAME
-from utils.face.landmarks import MOUTH, mouth_opening
+from utils.face.landmarks import MOUTH, eye_openness, mouth_opening
 
 NON_MOUTH = list(range(0, 48))
 LARGEST_LAG = 5  # frames
 NO_SOUND, SPEECH_RANGE = -80.0, 15.0  # dB
 PAUSE_MARGIN = 3  # frames in which a mouth prepares for a sound, or comes back from one
+LONG_PAUSE = 10  # frames
+OPEN_EYES, SHUT_EYES = (
+    0.7,
+    0.65,
+)  # the quantile of a clip's eye aspect ratios that stands for open; shut: below so much
 
 
 def landmark_distance(fake: np.ndarray, real: np.ndarray, points: Sequence[int] | None = None) -> np.ndarray:
@@ -89,6 +94,11 @@ def best_lag(curves: Sequence[np.ndarray]) -> float:
     return float(np.nanargmax(curve) - len(curve) // 2)
 
 
+def best_correlation(curve: np.ndarray) -> float:
+    """A curve of `lag_correlations` -> its highest value; nan for none"""
+    return float("nan") if np.isnan(curve).all() else float(np.nanmax(curve))
+
+
 def jitter(landmarks: np.ndarray) -> float:
     """landmarks (T, 68, 2) -> mean length of the second difference over time of the 48 points outside the mouth"""
     accelerations = np.diff(landmarks[:, NON_MOUTH], n=2, axis=0)
@@ -117,6 +127,27 @@ def silent_frames(audio: np.ndarray, frames: int) -> np.ndarray:
         return np.zeros(frames, bool)
     sounding = np.pad(level > quiet + (loud - quiet) / 3, PAUSE_MARGIN)
     return ~np.lib.stride_tricks.sliding_window_view(sounding, 2 * PAUSE_MARGIN + 1).any(-1)
+
+
+def long_pauses(pauses: np.ndarray) -> np.ndarray:
+    """pauses (T,) as `silent_frames` finds them, with their margins off -> (T,) bool: those of more than 0.4 s"""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], pauses.astype(int), [0]])))
+    chosen = np.zeros(len(pauses), bool)
+    for start, end in edges.reshape(-1, 2):
+        chosen[start:end] = end - start + 2 * PAUSE_MARGIN > LONG_PAUSE
+    return chosen
+
+
+def shut_eyes(landmarks: np.ndarray) -> np.ndarray:
+    """landmarks (T, 68, 2) of a clip -> (T,) bool: where its eyes are shut, or nearly"""
+    openness = eye_openness(landmarks)
+    return openness < SHUT_EYES * np.nanquantile(openness, OPEN_EYES)
+
+
+def eyes_fall(landmarks: np.ndarray) -> float:
+    """landmarks (T, 68, 2) of a clip -> how far the eye aspect ratio falls from open eyes to its least"""
+    openness = eye_openness(landmarks)
+    return float(np.nanquantile(openness, OPEN_EYES) - np.nanmin(openness))
 
 
 def pause_opening(landmarks: np.ndarray, rest: np.ndarray, pauses: np.ndarray) -> float:

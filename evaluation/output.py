@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from data.splits import ALL
 from evaluation.definitions import FIGURES, GROUPS
 from utils.distributed import is_main
 from utils.files import replacing
@@ -74,8 +75,13 @@ def environment(device: torch.device) -> dict:
 
 def run_facts(args: Namespace, device: torch.device, clips: int, frames: int) -> dict:
     """What every metrics.json says of the run: its command, its data, the machine"""
-    counts = {"dataset": args.dataset, "split": args.split, "clips": clips, "frames": frames}
+    counts = {"dataset": corpus(args), "split": args.split, "clips": clips, "frames": frames}
     return {"command": args.command, **counts, "store": str(args.dataset_dir), **environment(device)}
+
+
+def corpus(args: Namespace) -> str:
+    """Whose clips they are: the corpus whose splits are used, or with ALL of them the store's own name"""
+    return Path(args.dataset_dir).stem if args.split == ALL else args.dataset
 
 
 def progress(results: Iterable, clips: int) -> tqdm:

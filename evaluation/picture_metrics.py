@@ -6,7 +6,7 @@ Where two sequences are compared, the first may be a single frame (1, H, W, 3) t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -21,12 +21,13 @@ IDENTICAL = 100.0  # dB, where two pictures are the same
 MARGIN = 0.15
 
 
-def mouth_box(landmarks: np.ndarray, size: int) -> Box:
+def mouth_box(landmarks: np.ndarray, size: int, points: Sequence[int] = MOUTH) -> Box:
     """True landmarks (T, 68, 2) of one clip, in pixels of its crops of `size` -> the clip's mouth region
 
-    The smallest box around all 20 mouth points of all frames, made larger on every side by 0.15 of its width.
+    The smallest box around all 20 mouth points (or others) of all frames, made larger on every side by 0.15 of its
+    width.
     """
-    points = landmarks[:, MOUTH].reshape(-1, 2)
+    points = landmarks[:, points].reshape(-1, 2)
     low, high = np.nanmin(points, axis=0), np.nanmax(points, axis=0)
     margin = MARGIN * (high[0] - low[0])
     left, top = np.floor(np.clip(low - margin, 0, size - 8)).astype(int)

@@ -16,11 +16,14 @@ import torch
 
 from evaluation.definitions import definitions
 from evaluation.landmark_metrics import (
+    best_correlation,
     best_lag,
     correlation,
+    eyes_fall,
     jitter,
     lag_correlations,
     landmark_distance,
+    long_pauses,
     loudness,
     mean,
     mouth_distance,
@@ -28,15 +31,17 @@ from evaluation.landmark_metrics import (
     pause_excess,
     pause_opening,
     pooled_correlation,
+    shut_eyes,
     silent_frames,
 )
-from evaluation.output import run_facts, text, write_csv, write_json
+from evaluation.output import corpus, run_facts, text, write_csv, write_json
 from evaluation.paper_metrics import enlarged_psnr, enlarged_ssim, narrow_cpbd
 from evaluation.picture_metrics import cut, edge_sharpness, mouth_box, psnr, sharpness, ssim
 from utils.face.alignment import rest_shape
-from utils.face.detector import FaceDetector
-from utils.face.landmarks import denormalise, mouth_opening, normalise
+from utils.face.detector import FaceDescriptor, FaceDetector
+from utils.face.landmarks import EYES, denormalise, eye_openness, mouth_opening, normalise, to_crop_size
 
+IDENTITY_STEP = 15  # frames from one that identity is judged by to the next
 DETECTION_SIDE = 512  # a crop is enlarged to this before dlib, which rounds landmarks to whole pixels
 
 STATIC, TRUTH = "static face", "ground truth"  # the rows that every table has
@@ -62,6 +67,7 @@ class Truth:
         self.opening = mouth_opening(self.landmarks)
         self.loudness = loudness(self.audio, len(self.landmarks))
         self.pauses = silent_frames(self.audio, len(self.landmarks))
+        self.long_pauses = long_pauses(self.pauses)
 
     @classmethod
     def of_detections(cls, landmarks: np.ndarray, audio: np.ndarray) -> Truth:
@@ -90,6 +96,7 @@ def measure(truth: Truth, landmarks: np.ndarray, scores: Scores | None = None) -
         "audio_offset": lag_correlations(opening, truth.loudness),
     }
     offsets = {name: best_lag([curve]) for name, curve in curves.items()}
+    offsets["opening_correlation_best"] = best_correlation(curves["offset"])
     openings = opening, truth.opening, float(mouth_opening(truth.rest))
     return Measured(landmark_scores(landmarks, truth) | offsets | (scores or {}), openings, curves)
 
@@ -117,6 +124,8 @@ def landmark_scores(landmarks: np.ndarray, truth: Truth) -> Scores:
         "opening_gain": opening_gain(opening, truth.opening),
         "pause_opening": pause_opening(landmarks, truth.rest, truth.pauses),
         "pause_excess": pause_excess(landmarks, truth.rest, truth.pauses),
+        "long_pause_opening": pause_opening(landmarks, truth.rest, truth.long_pauses),
+        "long_pause_excess": pause_excess(landmarks, truth.rest, truth.long_pauses),
         "jitter": jitter(landmarks),
     }
 
@@ -138,6 +147,44 @@ def picture_scores(fake: np.ndarray, real: np.ndarray, true_landmarks: np.ndarra
         figures[f"{prefix}cpbd"] = mean(edge_sharpness(a))
         figures[f"{prefix}sharpness_ratio"] = ratio(mean(sharpness(a)), mean(sharpness(b)))
     return figures | {"ssim": mean(ssim(fake, real))}
+
+
+def eye_scores(
+    fake: np.ndarray, real: np.ndarray, landmarks: np.ndarray, true_landmarks: np.ndarray, example: int
+) -> Scores:
+    """How eyes close, in clips whose true ones do. fake, real (T, H, W, 3) or a still (1, H, W, 3); landmarks
+    (T, 68, 2), of dlib in either, in pixels of a 128-pixel crop.
+    """
+    shut = shut_eyes(true_landmarks)
+    shut[example] = False
+    if not shut.any():
+        return dict.fromkeys(("eyes_psnr", "eyes_correlation", "eyes_depth"), float("nan"))
+    size = real.shape[1]
+    box = mouth_box(to_crop_size(true_landmarks, size), size, EYES)
+    error = psnr(cut(fake if len(fake) == 1 else fake[shut], box), cut(real[shut], box))
+    seen = not np.isnan(landmarks).all()
+    fall = eyes_fall(landmarks) / eyes_fall(true_landmarks) if seen else float("nan")
+    openness = eye_openness(landmarks), eye_openness(true_landmarks)
+    return {"eyes_psnr": mean(error), "eyes_correlation": correlation(*openness), "eyes_depth": fall}
+
+
+def identity_score(
+    descriptor: FaceDescriptor, fake: np.ndarray, landmarks: np.ndarray, example: np.ndarray
+) -> float:
+    """fake (T, H, W, 3), landmarks (T, 68, 2) of dlib in pixels of a 128-pixel crop, the example's descriptor (128,)"""
+    numbers = [
+        number for number in range(0, len(fake), IDENTITY_STEP) if np.isfinite(landmarks[number]).all()
+    ]
+    made = (describe_face(descriptor, fake[number], landmarks[number]) for number in numbers)
+    return mean([float(one @ example / np.linalg.norm(one) / np.linalg.norm(example)) for one in made])
+
+
+def describe_face(descriptor: FaceDescriptor, crop: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """crop (H, W, 3), landmarks (68, 2) in pixels of a 128-pixel crop, nan for no face -> (128,), nan then too"""
+    if np.isnan(landmarks).any():
+        return np.full(128, np.nan)
+    larger = cv2.resize(crop, (DETECTION_SIDE, DETECTION_SIDE), interpolation=cv2.INTER_CUBIC)
+    return descriptor(larger, to_crop_size(landmarks, DETECTION_SIDE))
 
 
 def original_scores(fake: np.ndarray, real: np.ndarray, example: int) -> Scores:
@@ -167,7 +214,7 @@ def add_comparisons(summaries: dict[str, Scores], static: str, truth: str) -> No
         scores["jitter_ratio"] = ratio(scores["jitter"], summaries[truth]["jitter"])
         if "mouth_cpbd" in scores:
             scores["mouth_cpbd_ratio"] = ratio(scores["mouth_cpbd"], summaries[truth]["mouth_cpbd"])
-        for name in ("psnr", "mouth_psnr"):
+        for name in ("psnr", "mouth_psnr", "eyes_psnr"):
             if name in scores and scores is not summaries[truth]:
                 scores[f"{name}_gain"] = scores[name] - summaries[static][name]
 
@@ -188,7 +235,7 @@ def publish(args: Namespace, device: torch.device, clips: dict[str, Rows], facts
     ]
     write_json(args.sample_dir / "metrics.json", results)
     write_csv(args.sample_dir / "clips.csv", lines)
-    print(f"\n{args.dataset}, {args.split}: {len(clips)} clips, {frames} frames\n\n{text(summaries)}\n")
+    print(f"\n{corpus(args)}, {args.split}: {len(clips)} clips, {frames} frames\n\n{text(summaries)}\n")
     print(f"{args.sample_dir}: metrics.json, clips.csv and {min(args.videos, len(clips))} videos")
 
 

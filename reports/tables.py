@@ -2,6 +2,7 @@
 
     python -m reports.tables --dataset_dir store/grid.h5 --splits DIR
     make tables STORE=store/grid.h5 SPLITS=DIR NOISE=store/noise.h5         # NR-net's tables, too
+    make tables STORE=store/grid.h5 SPLITS=DIR WILD=store/wild.h5           # and all clips of a store of free speech
 
 Runs the test scripts, each into a folder of -o. Nothing is random. Run it again to go on after a stop: what was
 measured with the same command is kept, unless weights, store or lists of clips are newer. On two CPU cores it takes
@@ -30,13 +31,19 @@ SNRS = ["clean", 20, 10, 0]  # dB
 SIGMAS = [0, 0.02, 0.04, 0.06, 0.08, 0.1]  # beyond, dlib finds hardly a face to measure
 NOISE_SNRS = "30,20,10,0,-10"
 SPLITS = {"test": "held out", "unseen": "unseen people"}
+FREE = "free speech"  # of all clips of another store
 NR_NETS = [Path(f"weights/nrnet{kind}.safetensors") for kind in ("_base", "", "_base_tc", "_tc")]
 VOICE = "opening_correlation lmd_mouth lmd_mouth_ratio opening_gain silence_opening".split()
-AT_FIGURES = [*VOICE, "pause_opening", "offset", "jitter_ratio"]
+AT_FIGURES = [*VOICE, "pause_opening", "long_pause_opening", "offset", "jitter_ratio"]
+FREE_FIGURES = "opening_correlation opening_correlation_best lmd_mouth lmd_mouth_ratio opening_gain".split()
+FREE_FIGURES += ["long_pause_excess", "silence_opening", "offset", "audio_offset"]
+FREE_PICTURES = "identity mouth_psnr mouth_psnr_gain mouth_sharpness_ratio eyes_depth undetected".split()
 VG_FIGURES = (
     "mouth_psnr mouth_psnr_gain psnr ssim lmd_mouth opening_correlation opening_gain mouth_cpbd_ratio".split()
 )
-VG_FIGURES += "mouth_sharpness_ratio offset jitter_ratio undetected".split()
+VG_FIGURES += (
+    "mouth_sharpness_ratio identity eyes_psnr_gain eyes_depth offset jitter_ratio undetected".split()
+)
 LANDMARK_FIGURES = (
     "lmd_mouth lmd_all opening_correlation ssim mouth_psnr_gain jitter_ratio undetected".split()
 )
@@ -51,13 +58,14 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
         )
     add_flag(flags, "nr_models", type=Path, nargs="+", default=NR_NETS, help="NR-nets' weights")
     add_flag(flags, "noise", type=Path, help="NOISE.h5 of preprocess.noise: measure the NR-nets, too")
+    add_flag(flags, "wild", type=Path, help="another store, of free speech: measure on all its clips, too")
     add_number(flags, "clips", 16, "held-out clips that VG-net is measured on", least=1)
     add_number(flags, "curve_clips", 4, "held-out clips for each point of its curve", least=1)
     return parse_page(flags, "reports.tables", argv)
 
 
 def clips_of(metrics: dict) -> str:
-    return f"{SPLITS[metrics['split']]} ({metrics['clips']} clips)"
+    return f"{SPLITS.get(metrics['split'], FREE)} ({metrics['clips']} clips)"
 
 
 def row(metrics: dict, name: str, figures: Sequence[str]) -> dict:
@@ -90,11 +98,11 @@ def vg_tables(runs: Runs, args: Namespace) -> Iterator[Table]:
     """VG-net by itself, beside the paper's figures, and with noise on its landmarks"""
 
     def measure(name: str, *options: object) -> dict:
-        networks = ["-model_name", args.vg_model, "-at_model", args.at_model]
-        return runs.measure(name, "vgnet_test.py", *networks, "--split", *options)
+        return runs.measure(name, "vgnet_test.py", "-model_name", args.vg_model, *options)
 
-    found = [measure("vgnet_test", "test", "--clips", args.clips, "--paper_metrics")]
-    found += [measure("vgnet_unseen", "unseen", "--paper_metrics")]
+    whole = ["-at_model", args.at_model, "--paper_metrics", "--split"]
+    found = [measure("vgnet_test", *whole, "test", "--clips", args.clips)]
+    found += [measure("vgnet_unseen", *whole, "unseen")]
     lines = lines_of(found, [STATIC, FROM_TRUTH, FROM_SPEECH, TRUTH], VG_FIGURES)
     yield Table("VG-net, from one example frame", lines, found)
     lines = []
@@ -108,11 +116,26 @@ def vg_tables(runs: Runs, args: Namespace) -> Iterator[Table]:
     )
     title = "The paper's figures beside ours: SSIM and PSNR by the original script's definitions"
     yield Table(title, lines + [one | {"verified": "yes"} for one in ours], found, note)
-    options = ["test", "--clips", args.curve_clips, "--videos", 0, "--landmark_noise"]
+    options = ["--split", "test", "--clips", args.curve_clips, "--videos", 0, "--landmark_noise"]
     noisy = {sigma: measure(f"landmark_noise_{sigma}", *options, sigma) for sigma in SIGMAS}
     lines = [{"sigma": sigma} | row(one, FROM_TRUTH, LANDMARK_FIGURES) for sigma, one in noisy.items()]
     note = "sigma: in the original's units, in which a face is 1.55 wide; 0.02 is about a pixel."
     yield Table("VG-net from true landmarks under Gaussian noise", lines, [*noisy.values()], note)
+
+
+def free_tables(args: Namespace) -> list[Table]:
+    """AT-net, and the whole chain, on all clips of another store, none of whose frames is kept as a video"""
+    runs = Runs(Namespace(**vars(args) | {"dataset_dir": args.wild, "splits": None}))
+    options = ["--split", "all", "--videos", 0]
+    at = runs.measure("atnet_wild", "atnet_test.py", "-model_name", args.at_model, *options)
+    networks = ["-model_name", args.vg_model, "-at_model", args.at_model]
+    vg = runs.measure("vgnet_wild", "vgnet_test.py", *networks, *options)
+    rows, pictures = [AT_NET, STATIC, PROJECTED, TRUTH], [STATIC, FROM_TRUTH, FROM_SPEECH, TRUTH]
+    figures = [*FREE_PICTURES, *(figure for figure in FREE_FIGURES if figure != "silence_opening")]
+    return [
+        Table("AT-net on free speech", lines_of([at], rows, FREE_FIGURES), [at]),
+        Table("VG-net on free speech", lines_of([vg], pictures, figures), [vg]),
+    ]
 
 
 def chart(table: Table, x: str, places: Sequence[object], figures: Sequence[str], path: Path) -> str:
@@ -140,14 +163,17 @@ def noise_parts(runs: Runs, args: Namespace) -> Iterator[str]:
 
 
 def main(args: Namespace) -> None:
-    prepare(args, args.at_model, args.vg_model, *([args.noise, *args.nr_models] if args.noise else []))
+    more = [*([args.noise, *args.nr_models] if args.noise else []), *([args.wild] if args.wild else [])]
+    prepare(args, args.at_model, args.vg_model, *more)
     runs = Runs(args)
     (at, voice), (vg, paper, landmarks) = at_tables(runs, args), vg_tables(runs, args)
     curves = ["opening_correlation", "lmd_mouth_ratio"]
     heard = chart(voice, "SNR, dB", SNRS[::-1], curves, args.assets / "voice_noise.png")
     moved = chart(landmarks, "sigma", SIGMAS, ["lmd_mouth", "ssim"], args.assets / "landmark_noise.png")
     noisy = [*noise_parts(runs, args)] if args.noise else []
-    parts = [at, vg, paper, voice, heard, landmarks, moved, *noisy, legend([at, vg, paper, voice, landmarks])]
+    free = free_tables(args) if args.wild else []
+    parts = [at, vg, *free, paper, voice, heard, landmarks, moved, *noisy]
+    parts.append(legend([at, vg, *free, paper, voice, landmarks]))
     write_page(args, "results", "Results of the shipped weights", parts)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from data.splits import (
+    ALL,
     SPLITS,
     add_split_flags,
     check_lists,
@@ -50,6 +51,13 @@ def test_grid_within_a_speaker():
         n = len(speakers)
         assert [len(chosen[split]) for split in SPLITS] == [900 * n, 50 * n, 50 * n, 0]
         assert_apart(chosen, ids)
+
+
+def test_all_is_every_clip_whatever_the_lists_say(tmp_path):
+    store = ClipStore(make_store(tmp_path / "store.h5", clips=5, frames=8, size=32))
+    for splits in (None, tmp_path / "splits", tmp_path / "absent"):
+        assert clip_ids(store, "grid", ALL, splits) == store.ids
+    assert len(clip_ids(store, "grid", "train", tmp_path / "splits")) == 3
 
 
 def test_the_order_of_the_clips_does_not_matter():

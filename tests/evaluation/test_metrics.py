@@ -6,10 +6,11 @@ import pytest
 from scipy.ndimage import gaussian_filter
 from skimage import data
 
+from animation.blinks import close_lids
 from evaluation import landmark_metrics as metrics
 from evaluation import paper_metrics, picture_metrics
 from evaluation.cpbd import cpbd, edge_widths
-from utils.face.landmarks import LOWER_INNER_LIP, MOUTH, TEMPLATE, mouth_opening
+from utils.face.landmarks import LOWER_INNER_LIP, MOUTH, TEMPLATE, denormalise, mouth_opening, normalise
 
 RATE = 16000
 
@@ -81,6 +82,24 @@ def test_lag_of_a_short_or_still_clip_is_undefined():
     assert np.isnan(metrics.best_lag([metrics.lag_correlations(np.zeros(60), mouth_opening(talking()))]))
 
 
+def test_the_best_correlation_does_not_mind_a_delay():
+    opening = mouth_opening(talking(90))
+    late = metrics.lag_correlations(np.roll(opening, 3), opening)
+    assert metrics.best_correlation(late) == pytest.approx(1) and late[metrics.LARGEST_LAG] < 0.5
+    assert np.isnan(metrics.best_correlation(np.full(11, np.nan)))
+
+
+def test_shut_eyes_are_seen_and_measured():
+    still = np.repeat(normalise(TEMPLATE)[None], 40, 0)
+    closings = np.zeros(40, np.float32)
+    closings[10:13], closings[20] = 1, 0.3
+    eyes, half = (denormalise(close_lids(still, share * closings)) for share in (1, 0.5))
+    assert np.flatnonzero(metrics.shut_eyes(eyes)).tolist() == [10, 11, 12]
+    assert metrics.eyes_fall(half) / metrics.eyes_fall(eyes) == pytest.approx(0.5, abs=0.02)
+    eyes[11] = np.nan
+    assert np.flatnonzero(metrics.shut_eyes(eyes)).tolist() == [10, 12]
+
+
 def test_jitter_is_zero_for_steady_motion_and_blind_to_the_mouth():
     steady = talking() + np.arange(60)[:, None, None] * np.array([0.5, 0.2])
     assert metrics.jitter(steady) == pytest.approx(0, abs=1e-9)
@@ -105,6 +124,15 @@ def test_pauses_are_away_from_sound():
     assert pauses[:17].all() and not pauses[17:53].any() and pauses[54:].all()
     assert metrics.silent_frames(np.zeros(64000, np.float32), 100).all()
     assert not metrics.silent_frames(speech(40, 0, 40), 40).any()
+
+
+def test_long_pauses_last_more_than_ten_frames():
+    for length, long in ((10, False), (11, True)):
+        sound = np.concatenate([speech(40, 0, 40), speech(length, 0, 0), speech(40, 0, 40)])
+        pauses = metrics.silent_frames(sound, 80 + length)
+        assert pauses.sum() == length - 6
+        assert np.array_equal(metrics.long_pauses(pauses), pauses & long)
+    assert not metrics.long_pauses(np.zeros(5, bool)).any() and metrics.long_pauses(np.ones(5, bool)).all()
 
 
 def test_rumble_does_not_hide_a_pause():

@@ -26,9 +26,9 @@ folder.mkdir(parents=True, exist_ok=True)
 (folder / "metrics.json").write_text(json.dumps(facts))
 """
 NAMES = [tables.AT_NET, tables.STATIC, tables.PROJECTED, tables.FROM_TRUTH, tables.FROM_SPEECH, tables.TRUTH]
-FIGURES = dict.fromkeys(
-    [*tables.AT_FIGURES, *tables.VG_FIGURES, *tables.LANDMARK_FIGURES, *tables.PAPER_FIGURES], 0.5
-)
+KINDS = ("AT", "VG", "LANDMARK", "PAPER")
+FIGURES = dict.fromkeys([name for kind in KINDS for name in getattr(tables, f"{kind}_FIGURES")], 0.5)
+FIGURES |= dict.fromkeys([*tables.FREE_FIGURES, *tables.FREE_PICTURES], 0.5)
 FACTS = {"dataset": "grid", "clips": 3, "machine": {"gpu": None, "cores": 2, "processor": "x86_64"}}
 FACTS |= {"versions": {"torch": "2.0"}, "rows": dict.fromkeys(NAMES, FIGURES | {"jitter_ratio": None})}
 
@@ -56,9 +56,31 @@ def test_the_page_has_every_table_and_picture(flags, tmp_path):
     assert [row[-1] for row in rows if "as reported" in row[1]] == ["no"] * 3
     assert ["NR", "2.000", "3.000"] in rows
     assert page.count("`python vgnet_test.py") >= 4 and "2 x86_64 CPU cores; PyTorch 2.0" in page
-    assert page.count("\n- LMD mouth: ") == 1
+    assert page.count("\n- LMD mouth: ") == 1 and "free speech" not in page
     pictures = re.findall(r"\]\(\.\./(assets/.+?)\)", page)
     assert len(pictures) == 3 and all(read_photo(tmp_path / name).std() > 0 for name in pictures)
+
+
+def test_free_speech_is_every_clip_of_another_store(flags, tmp_path, capsys):
+    wild = tmp_path / "wild.h5"
+    wild.touch()
+    flags += ["-wild", str(wild), "-splits", str(tmp_path / "lists")]
+    assert run(tables.main, lambda: tables.parse_args(flags)) == 0
+    page = (tmp_path / "docs/results.md").read_text()
+    assert sum(line.startswith("| free speech (3 clips)") for line in page.splitlines()) == 4 + 4
+    commands = [json.loads(path.read_text())["command"] for path in tmp_path.glob("out/*_wild/run.json")]
+    assert len(commands) == 2
+    for command in commands:
+        assert f"--dataset_dir {wild}" in command and "--split all" in command and "lists" not in command
+        assert "--videos 0" in command
+
+
+def test_noise_on_landmarks_needs_no_sound(flags, tmp_path):
+    assert run(tables.main, lambda: tables.parse_args(flags)) == 0
+    found = [
+        json.loads(path.read_text())["command"] for path in tmp_path.glob("out/landmark_noise_*/run.json")
+    ]
+    assert len(found) == len(tables.SIGMAS) and not any("-at_model" in command for command in found)
 
 
 @pytest.mark.parametrize("flag", ["-clips", "-curve_clips"])

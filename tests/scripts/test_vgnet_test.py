@@ -12,9 +12,10 @@ import torch
 from skimage import data
 
 import vgnet_test
+from animation.blinks import close_lids
 from data.store import ClipStore
 from data.store_writer import StoreWriter
-from evaluation.rows import detect_landmarks
+from evaluation.rows import detect_landmarks, eye_scores
 from models import ATNet, VGNet, save_model
 from models.warp import landmark_warp
 from tests.synthetic import make_basis, make_clip
@@ -123,6 +124,8 @@ def test_rows_say_what_is_known(results):
         and warped["lmd_mouth_ratio"] < 0.6
     )
     assert {row["undetected"] for row in rows.values()} == {0}
+    assert static["identity"] == pytest.approx(1, abs=1e-3) and truth["identity"] > warped["identity"] - 0.02 > 0.9
+    assert truth["eyes_psnr"] is None  # nobody blinks
     assert 24 < static["paper_psnr"] < 100
     assert set(warped) <= set(report["definitions"])
 
@@ -197,6 +200,36 @@ def test_frames_without_a_face_are_counted(home, tmp_path, monkeypatch):
     rows = json.loads((tmp_path / "metrics.json").read_text())["rows"]
     assert rows["ground truth"]["undetected"] == FRAMES and rows["ground truth"]["lmd_mouth"] is None
     assert rows[vgnet_test.FROM_TRUTH]["opening_gain"] is None and rows[vgnet_test.FROM_TRUTH]["psnr"] > 10
+
+
+def test_blinks_are_measured(detector):
+    """True eyes that shut against such that shut half, and against a still face"""
+    still, landmarks = photo_clip(detector)
+    closings = np.zeros(FRAMES, np.float32)
+    closings[5:9] = 1
+    example = normalise(landmarks[:1])
+    frames, found = {}, {}
+    for name, share in (("true", 1), ("half", 0.5), ("static", 0)):
+        targets = torch.from_numpy(close_lids(np.repeat(example, FRAMES, 0), share * closings))[None]
+        image = to_network(torch.from_numpy(still[0]).movedim(-1, 0))[None]
+        frames[name] = to_uint8(landmark_warp(image, torch.from_numpy(example), targets)[0])
+        found[name] = detect_landmarks(detector, frames[name])
+    scores = {
+        name: eye_scores(frames[name], frames["true"], found[name], found["true"], 0) for name in frames
+    }
+    assert scores["true"] == dict(eyes_psnr=100, eyes_correlation=pytest.approx(1), eyes_depth=1)
+    assert scores["half"]["eyes_psnr"] > scores["static"]["eyes_psnr"] + 2
+    assert 0.2 < scores["half"]["eyes_depth"] < 0.8 and scores["half"]["eyes_correlation"] > 0.8
+    assert scores["static"]["eyes_depth"] < 0.2
+
+
+def test_all_clips_of_any_store_without_lists(home, tmp_path, capsys):
+    arguments = command(home, tmp_path, "--split", "all", "--videos", "0")
+    arguments[arguments.index("--splits") + 1] = str(tmp_path / "absent")
+    assert evaluate(arguments) == 0
+    report = json.loads((tmp_path / "metrics.json").read_text())
+    assert (report["dataset"], report["split"], report["clips"]) == ("store", "all", 2)
+    assert "store, all: 2 clips" in capsys.readouterr().out
 
 
 def test_the_warp_alone_is_a_row_when_asked_for(home, tmp_path):

@@ -5,7 +5,7 @@ from skimage import data
 
 from utils.errors import UserError
 from utils.face.alignment import apply_transform, crop_face, crop_transforms
-from utils.face.detector import FaceDetector, fill_gaps, overlap, smooth_boxes
+from utils.face.detector import FaceDescriptor, FaceDetector, fill_gaps, overlap, smooth_boxes
 from utils.face.landmarks import STABLE
 
 
@@ -52,6 +52,18 @@ def test_the_largest_face_is_followed(detector):
     only_small[:, :250] = 90  # the large one turns away: the other must not take its place
     lost = detector.track([frames[0], only_small, frames[1]])
     assert np.isnan(lost[1]).all() and not np.isnan(lost[[0, 2]]).any()
+
+
+def test_a_descriptor_knows_a_person_again(detector):
+    describe = FaceDescriptor()
+    face, larger = portrait(), portrait(zoom=2.0)
+    landmarks = detector.track([face])[0]
+    other = cv2.warpAffine(
+        face, np.array([[0.75, 0, 20], [0, 1.15, -20]]), face.shape[1::-1]
+    )  # a narrower face
+    pictures = [(face, landmarks), (larger, 2 * landmarks), (other, landmarks * (0.75, 1.15) + (20, -20))]
+    own, again, stranger = (describe(*one) / np.linalg.norm(describe(*one)) for one in pictures)
+    assert own.shape == (128,) and own @ again > 0.98 and own @ stranger < own @ again - 0.01
 
 
 def test_a_pattern_like_a_face_is_not_taken_for_one(detector):

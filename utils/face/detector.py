@@ -39,7 +39,7 @@ class FaceDetector:
 
         self._rectangle = dlib.rectangle
         self._detect = dlib.get_frontal_face_detector()
-        self._predict = dlib.shape_predictor(str(_model_path()))
+        self._predict = dlib.shape_predictor(str(_model_path("shape_predictor_68_face_landmarks.dat")))
 
     def detect(self, image: np.ndarray) -> list[Box]:
         """Boxes (left, top, right, bottom) of all faces, the largest first; small faces only where there is no other"""
@@ -120,11 +120,29 @@ class FaceDetector:
         return None
 
 
-def _model_path() -> Path:
+class FaceDescriptor:
+    """dlib's network that tells people apart: 128 numbers of a face, alike for pictures of one person."""
+
+    def __init__(self) -> None:
+        import dlib
+
+        self._dlib = dlib
+        path = _model_path("dlib_face_recognition_resnet_model_v1.dat")
+        self._network = dlib.face_recognition_model_v1(str(path))
+
+    def __call__(self, image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+        """image (H, W, 3) uint8 RGB, its landmarks (68, 2) in pixels -> (128,)"""
+        points = self._dlib.points([self._dlib.point(*map(int, point)) for point in np.rint(landmarks)])
+        (left, top), (right, bottom) = (map(int, edge) for edge in (landmarks.min(0), landmarks.max(0)))
+        face = self._dlib.full_object_detection(self._dlib.rectangle(left, top, right, bottom), points)
+        return np.array(self._network.compute_face_descriptor(np.ascontiguousarray(image), face))
+
+
+def _model_path(name: str) -> Path:
     package = find_spec("face_recognition_models")
     if package is None or not package.submodule_search_locations:
-        raise UserError("dlib's landmark model is missing; pip install face_recognition_models")
-    return Path(package.submodule_search_locations[0]) / "models" / "shape_predictor_68_face_landmarks.dat"
+        raise UserError("dlib's models are missing; pip install face_recognition_models")
+    return Path(package.submodule_search_locations[0]) / "models" / name
 
 
 def overlap(a: Box, b: Box) -> float:
