@@ -124,7 +124,10 @@ def test_rows_say_what_is_known(results):
         and warped["lmd_mouth_ratio"] < 0.6
     )
     assert {row["undetected"] for row in rows.values()} == {0}
-    assert static["identity"] == pytest.approx(1, abs=1e-3) and truth["identity"] > warped["identity"] - 0.02 > 0.9
+    assert (
+        static["identity"] == pytest.approx(1, abs=1e-3)
+        and truth["identity"] > warped["identity"] - 0.02 > 0.9
+    )
     assert truth["eyes_psnr"] is None  # nobody blinks
     assert 24 < static["paper_psnr"] < 100
     assert set(warped) <= set(report["definitions"])
