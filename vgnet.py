@@ -70,7 +70,10 @@ def add_loss_flags(flags: ArgumentParser) -> None:
     add_switch(flags, "dynamic_pixel_loss", True, dynamic)
     number("beta", 0.5, "least pixel weight; the paper's: 0.5")
     number("mouth_weight", 2.0, "extra pixel weight of the mouth; the paper's: 0")
+    number("eye_weight", 0.0, "extra pixel weight of the eyes, whose lids blink; the paper's: 0")
     number("motion_weight", 0.0, "error of the motion map by itself, for the warps; the paper's: 0")
+    sparse = "mean attention where the warp alone is right, so that little is painted; the paper's: 0"
+    number("attention_weight", 0.0, sparse)
     number("texture_weight", 0.0, "strength of fine detail; the paper's: 0")
     number("mouth_adversarial_weight", 0.0, "GAN loss of a discriminator of mouths; the paper's: 0")
     number("mouth_matching_weight", 0.0, "features of that discriminator, fake against real; the paper's: 0")

@@ -29,6 +29,9 @@ class VGOutput(NamedTuple):
     landmark_attention: Tensor  # (B, T, 1, H / 4, W / 4) in [0, 1]
     still: Tensor  # (B, T, 3, H, W): the example image, or the example warped by the landmarks
     state: Tensor  # (B, C, H / 16, W / 16): hand it to the next stretch
+    sampling: Tensor | None = (
+        None  # (B, T, H, W, 2): where the still image was found in the example; None: in place
+    )
 
 
 class VGNet(nn.Module):
@@ -134,11 +137,13 @@ class VGNet(nn.Module):
         features = self.decoder(fold(fused))
         if self.config["warp"] == "none":
             still = example_image.unsqueeze(1).expand(-1, landmarks.shape[1], -1, -1, -1)
-            alpha, motion = self._heads(features)
+            sampling, (alpha, motion) = None, self._heads(features)
         else:
-            still, alpha, motion = self._warped_heads(features, example_image, landmarks, example_landmarks)
+            sampling, still, alpha, motion = self._warped_heads(
+                features, example_image, landmarks, example_landmarks
+            )
         alpha, motion = unfold(alpha, len(landmarks)), unfold(motion, len(landmarks))
-        return VGOutput(torch.lerp(still, motion, alpha), alpha, motion, attention, still, state)
+        return VGOutput(torch.lerp(still, motion, alpha), alpha, motion, attention, still, state, sampling)
 
     def _compare(self, landmarks: Tensor, example_landmarks: Tensor) -> tuple[Tensor, Tensor]:
         """The difference of landmark features (B, T, 512, h, w) and the landmark attention (B, T, 1, 4h, 4w)."""
@@ -163,8 +168,9 @@ class VGNet(nn.Module):
 
     def _warped_heads(
         self, features: Tensor, image: Tensor, landmarks: Tensor, example_landmarks: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """features (B T, w / 2, H, W), image (B, 3, H, W) -> still (B, T, 3, H, W), and as `_heads`
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """features (B T, w / 2, H, W), image (B, 3, H, W) -> sampling (B, T, H, W, 2), still (B, T, 3, H, W), and as
+        `_heads`
 
         The motion map starts as the warped image, darker where the mouth opens wider than the example's; the attention
         starts open there. Otherwise training shuts it before the motion map has learnt to paint.
@@ -176,10 +182,16 @@ class VGNet(nn.Module):
         shown = torch.cat([_before_tanh(fold(still)), mouth], dim=1)
         motion, attention, flow = self._maps(self.refine(torch.cat([features, shown.to(features)], dim=1)))
         if flow is not None:
-            still = sample(image, sampling + unfold(_smooth_flow(flow), batch))
+            sampling = sampling + unfold(_smooth_flow(flow), batch)
+            still = sample(image, sampling)
         wider = mouth[:, 2:]
         motion = motion + _before_tanh(fold(still)) + wider * self.mouth_colour.view(1, 3, 1, 1)
-        return still, self._attention(attention, motion, MOUTH_ATTENTION * wider), torch.tanh(motion)
+        return (
+            sampling,
+            still,
+            self._attention(attention, motion, MOUTH_ATTENTION * wider),
+            torch.tanh(motion),
+        )
 
     def _maps(self, features: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """features (N, w / 2, H, W) -> maps of motion (N, 3, H, W), attention (N, 1, H, W) and flow (N, 2, H, W)
