@@ -1,0 +1,115 @@
+"""Lids that slide over the eye, which a smooth warp cannot show: it would squeeze the eye between them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from models.warp import landmark_sampling, pixel_grid
+
+# Of either eye: its corners, the upper lid and the lower one from left to right, and the brow above it
+EYES = (((36, 39), (37, 38), (41, 40), (18, 19, 20)), ((42, 45), (43, 44), (47, 46), (23, 24, 25)))
+# Eye aspect ratio (height over width) at which dlib's landmarks of a closed eye stop: they never meet.
+CLOSED = 0.16
+LEAST_RANGE = 0.05  # of that ratio, from open to closed: what keeps narrow eyes from trembling
+STILL = 0.1  # of that range, by which landmarks of open eyes tremble: lids wait until then
+# Rows and columns of a crop, as shares of its side, that hold an eye and its lids: crops are aligned by the eyes.
+BOXES = ((0.125, 0.4375), (0.15, 0.55)), ((0.125, 0.4375), (0.45, 0.85))
+STRETCH = 0.5  # how far up to the brow the skin of the lid is drawn from
+OVERLAP = 0.1  # of half an eye's width, by which a closed lid hides the lower one's wet rim
+
+
+class Eye(NamedTuple):
+    """One eye in its own terms: origin between the corners, half their distance is 1, heights go down.
+
+    middle, axis, normal (B, T, 2); upper, lower (B, T, 2), the lids' heights as `_lid` gives them; closed (B, T, 1)
+    from 0, as open as the example, to 1; brow (B, T, 1).
+    """
+
+    middle: Tensor
+    axis: Tensor
+    normal: Tensor
+    upper: Tensor
+    lower: Tensor
+    closed: Tensor
+    brow: Tensor
+
+
+def lidded_sampling(source: Tensor, target: Tensor, size: int) -> Tensor:
+    """source (B, 136), target (B, T, 136) -> (B, T, size, size, 2): where the warp finds each pixel in the image
+
+    As `landmark_sampling`, but an eye that closes further than the example's keeps its place, and the upper lid's skin
+    slides down over it.
+    """
+    opened, eyes = open_lids(source, target)
+    sampling = landmark_sampling(source, opened, size)
+    return slide_lids(sampling, eyes)
+
+
+def open_lids(source: Tensor, target: Tensor) -> tuple[Tensor, list[Eye]]:
+    """source (B, 136), target (B, T, 136) -> target, no eye less open than the source's; what `slide_lids` needs"""
+    target = target.float().unflatten(-1, (68, 2))
+    source, opened, eyes = source.float().unflatten(-1, (68, 2)).unsqueeze(1), target.clone(), []
+    for corners, upper, lower, brow in EYES:
+        before, _ = _local(source, corners)
+        places, (middle, axis, normal) = _local(target, corners)
+        gaps = [
+            (one[..., lower, 1] - one[..., upper, 1]).mean(-1, keepdim=True) for one in (before, places)
+        ]
+        closed = (gaps[0] - gaps[1]) / (gaps[0] - 2 * CLOSED).clamp_min(2 * LEAST_RANGE)
+        lid = places[..., upper, :].clone()
+        lid[..., 1] = torch.minimum(lid[..., 1], before[..., upper, 1])
+        opened[..., upper, :] = middle.unsqueeze(-2) + lid @ torch.stack([axis, normal], dim=-2)
+        closed = ((closed - STILL) / (1 - STILL)).clamp(0, 1)
+        shapes = _lid(lid), _lid(places[..., lower, :]), closed
+        eyes.append(Eye(middle, axis, normal, *shapes, places[..., brow, 1].mean(-1, keepdim=True)))
+    return opened.flatten(-2), eyes
+
+
+def slide_lids(sampling: Tensor, eyes: Sequence[Eye]) -> Tensor:
+    """sampling (B, T, S, S, 2), changed in place -> the same, with the upper lids' skin where the eyes close
+
+    Their rims are sharp, so let it follow on whatever enlarges a sampling: an enlarged rim would show the eye in it,
+    squeezed.
+    """
+    size = sampling.shape[2]
+    with torch.autocast(sampling.device.type, enabled=False):
+        pixels = pixel_grid(size, size, sampling)
+        for eye, box in zip(eyes, BOXES, strict=True):
+            rows, columns = (slice(*(round(edge * size) for edge in side)) for side in box)
+            sampling[..., rows, columns, :] -= _slide(pixels[rows, columns], eye)
+    return sampling
+
+
+def _local(points: Tensor, corners: tuple[int, int]) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
+    """points (..., 68, 2) -> the same in the eye's own terms, and those: middle, axis and normal (..., 2)"""
+    left, right = points[..., corners[0], :], points[..., corners[1], :]
+    middle, axis = (left + right) / 2, (right - left) / 2
+    normal = torch.stack([-axis[..., 1], axis[..., 0]], dim=-1)
+    scale = axis.square().sum(-1).clamp_min(1e-6)[..., None, None]
+    away = points - middle.unsqueeze(-2)
+    return (away @ torch.stack([axis, normal], dim=-1)) / scale, (middle, axis, normal)
+
+
+def _lid(points: Tensor) -> Tensor:
+    """Two points (..., 2, 2) of a lid -> (..., 2): a and b of its height (1 - x^2) (a + b x), which is 0 in the corners"""
+    x, y = points[..., 0].clamp(-0.9, 0.9), points[..., 1]
+    y = y / (1 - x.square())
+    slope = (y[..., 1] - y[..., 0]) / (x[..., 1] - x[..., 0]).clamp_min(0.2)
+    return torch.stack([y[..., 0] - slope * x[..., 0], slope], dim=-1)
+
+
+def _slide(pixels: Tensor, eye: Eye) -> Tensor:
+    """pixels (h, W, 2) -> (B, T, h, W, 2): how far the skin of the eye's upper lid has come down to each of them"""
+    scale = eye.axis.square().sum(-1).clamp_min(1e-6)[..., None, None]
+    away = pixels - eye.middle[..., None, None, :]
+    x, y = ((away * one[..., None, None, :]).sum(-1) / scale for one in (eye.axis, eye.normal))
+    arch = (1 - x.square()).clamp_min(0)
+    upper, lower = (arch * (one[..., :1, None] + one[..., 1:, None] * x) for one in (eye.upper, eye.lower))
+    down = eye.closed[..., None] * (lower + OVERLAP * arch - upper).clamp_min(0)  # how far the rim has come
+    top = upper - STRETCH * (upper - eye.brow[..., None]).clamp(0.3, 2.0)
+    stretched = ((y - top) / (upper + down - top)).clamp_min(0)  # 1 at the rim; below it is the eye
+    return (down * stretched * (stretched < 1))[..., None] * eye.normal[..., None, None, :]
