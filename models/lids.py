@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from models.warp import landmark_sampling, pixel_grid
+from models.warp import pixel_grid
 
 # Of either eye: its corners, the upper lid and the lower one from left to right, and the brow above it
 EYES = (((36, 39), (37, 38), (41, 40), (18, 19, 20)), ((42, 45), (43, 44), (47, 46), (23, 24, 25)))
@@ -38,27 +38,14 @@ class Eye(NamedTuple):
     brow: Tensor
 
 
-def lidded_sampling(source: Tensor, target: Tensor, size: int) -> Tensor:
-    """source (B, 136), target (B, T, 136) -> (B, T, size, size, 2): where the warp finds each pixel in the image
-
-    As `landmark_sampling`, but an eye that closes further than the example's keeps its place, and the upper lid's skin
-    slides down over it.
-    """
-    opened, eyes = open_lids(source, target)
-    sampling = landmark_sampling(source, opened, size)
-    return slide_lids(sampling, eyes)
-
-
 def open_lids(source: Tensor, target: Tensor) -> tuple[Tensor, list[Eye]]:
-    """source (B, 136), target (B, T, 136) -> target, no eye less open than the source's; what `slide_lids` needs"""
+    """source (B, 136), target (B, T, 136) -> target, no eye less open than the source's; the eyes"""
     target = target.float().unflatten(-1, (68, 2))
     source, opened, eyes = source.float().unflatten(-1, (68, 2)).unsqueeze(1), target.clone(), []
     for corners, upper, lower, brow in EYES:
         before, _ = _local(source, corners)
         places, (middle, axis, normal) = _local(target, corners)
-        gaps = [
-            (one[..., lower, 1] - one[..., upper, 1]).mean(-1, keepdim=True) for one in (before, places)
-        ]
+        gaps = [(one[..., lower, 1] - one[..., upper, 1]).mean(-1, keepdim=True) for one in (before, places)]
         closed = (gaps[0] - gaps[1]) / (gaps[0] - 2 * CLOSED).clamp_min(2 * LEAST_RANGE)
         lid = places[..., upper, :].clone()
         lid[..., 1] = torch.minimum(lid[..., 1], before[..., upper, 1])
@@ -69,19 +56,18 @@ def open_lids(source: Tensor, target: Tensor) -> tuple[Tensor, list[Eye]]:
     return opened.flatten(-2), eyes
 
 
-def slide_lids(sampling: Tensor, eyes: Sequence[Eye]) -> Tensor:
-    """sampling (B, T, S, S, 2), changed in place -> the same, with the upper lids' skin where the eyes close
+def lid_flow(eyes: Sequence[Eye], size: int) -> Tensor:
+    """(B, T, S, S, 2): what to add to the sampling of S pixels, so that the upper lids' skin covers eyes that close
 
-    Their rims are sharp, so let it follow on whatever enlarges a sampling: an enlarged rim would show the eye in it,
-    squeezed.
+    Rims are sharp: what enlarges a sampling adds the flow of the larger size after it, by `slide`, for an enlarged rim
+    would show the eye in it, squeezed.
     """
-    size = sampling.shape[2]
-    with torch.autocast(sampling.device.type, enabled=False):
-        pixels = pixel_grid(size, size, sampling)
-        for eye, box in zip(eyes, BOXES, strict=True):
-            rows, columns = (slice(*(round(edge * size) for edge in side)) for side in box)
-            sampling[..., rows, columns, :] -= _slide(pixels[rows, columns], eye)
-    return sampling
+    flow = eyes[0].middle.new_zeros(*eyes[0].middle.shape[:2], size, size, 2)
+    pixels = pixel_grid(size, size, flow)
+    for eye, box in zip(eyes, BOXES, strict=True):
+        rows, columns = (slice(*(round(edge * size) for edge in side)) for side in box)
+        flow[..., rows, columns, :] += slide(pixels[rows, columns], eye)
+    return flow
 
 
 def _local(points: Tensor, corners: tuple[int, int]) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
@@ -95,15 +81,15 @@ def _local(points: Tensor, corners: tuple[int, int]) -> tuple[Tensor, tuple[Tens
 
 
 def _lid(points: Tensor) -> Tensor:
-    """Two points (..., 2, 2) of a lid -> (..., 2): a and b of its height (1 - x^2) (a + b x), which is 0 in the corners"""
+    """Two points (..., 2, 2) of a lid -> (..., 2): a and b of its height (1 - x^2) (a + b x), 0 in the corners"""
     x, y = points[..., 0].clamp(-0.9, 0.9), points[..., 1]
     y = y / (1 - x.square())
     slope = (y[..., 1] - y[..., 0]) / (x[..., 1] - x[..., 0]).clamp_min(0.2)
     return torch.stack([y[..., 0] - slope * x[..., 0], slope], dim=-1)
 
 
-def _slide(pixels: Tensor, eye: Eye) -> Tensor:
-    """pixels (h, W, 2) -> (B, T, h, W, 2): how far the skin of the eye's upper lid has come down to each of them"""
+def slide(pixels: Tensor, eye: Eye) -> Tensor:
+    """pixels (h, W, 2), normalised -> (B, T, h, W, 2): from each to the skin of the upper lid that comes there"""
     scale = eye.axis.square().sum(-1).clamp_min(1e-6)[..., None, None]
     away = pixels - eye.middle[..., None, None, :]
     x, y = ((away * one[..., None, None, :]).sum(-1) / scale for one in (eye.axis, eye.normal))
@@ -112,4 +98,4 @@ def _slide(pixels: Tensor, eye: Eye) -> Tensor:
     down = eye.closed[..., None] * (lower + OVERLAP * arch - upper).clamp_min(0)  # how far the rim has come
     top = upper - STRETCH * (upper - eye.brow[..., None]).clamp(0.3, 2.0)
     stretched = ((y - top) / (upper + down - top)).clamp_min(0)  # 1 at the rim; below it is the eye
-    return (down * stretched * (stretched < 1))[..., None] * eye.normal[..., None, None, :]
+    return -(down * stretched * (stretched < 1))[..., None] * eye.normal[..., None, None, :]
