@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from models import VGOutput
+from models.lids import BOXES, Box, Eye, slide
 from models.warp import pixel_grid
 from utils.face.alignment import apply_transform, chain, crop_face, invert_transform, scaling
 
@@ -33,12 +36,13 @@ class Change(NamedTuple):
     """What one frame of VG-net does to the example image, at the network's own resolution, float32.
 
     flow (h, w, 2), crop pixels: where the frame's pixel is found in the image, less its own place; attention (h, w),
-    0 to 1; motion (h, w, 3), 0 to 255.
+    0 to 1; motion (h, w, 3), 0 to 255; eyes: those that lids slide over, of batch and length 1.
     """
 
     flow: np.ndarray
     attention: np.ndarray
     motion: np.ndarray
+    eyes: Sequence[Eye] = ()
 
     @classmethod
     def of(cls, output: VGOutput) -> list[Change]:
@@ -49,7 +53,11 @@ class Change(NamedTuple):
             flow = (output.sampling[0] - pixel_grid(size, size, output.sampling)) * (size / 2)
         motion = (output.motion[0].float().movedim(1, -1) + 1) * 127.5
         arrays = (flow, output.attention[0, :, 0].float(), motion)
-        return [*map(cls, *(array.cpu().numpy() for array in arrays))]
+        eyes = [
+            [Eye(*(part[:1, i : i + 1].cpu() for part in eye)) for eye in output.eyes]
+            for i in range(len(flow))
+        ]
+        return [*map(cls, *(array.cpu().numpy() for array in arrays), eyes)]
 
     @classmethod
     def none(cls, size: int) -> Change:
@@ -79,6 +87,8 @@ class Composer:
         self.linear = self.to_region[:, :2].astype(np.float32).T
         height, width = self.own.shape[:2]
         self.places = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1).astype(np.float32)
+        self.size = size
+        self.eyes = [self._eye_region(box) for box in BOXES]
 
     @classmethod
     def of_crop(
@@ -92,15 +102,43 @@ class Composer:
         """The whole picture (H, W, 3) uint8, valid until the next call"""
         import cv2
 
-        flow = self._enlarge((change.flow * self.face[..., None]) @ self.linear)
-        moved = cv2.remap(
-            self.own, self.places + flow, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
-        )
+        places = self.places + self._enlarge((change.flow * self.face[..., None]) @ self.linear)
+        moved = cv2.remap(self.own, places, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        for eye, region in zip(change.eyes, self.eyes, strict=False):
+            if eye.closed.item() > 0 and region[1].numel():
+                self._close(eye, *region, places, moved)
         attention = (change.attention * self.face)[..., None]
         painted = self._enlarge(np.concatenate([change.motion * attention, attention], axis=-1))
         mixed = moved * (1 - painted[..., 3:]) + (painted[..., :3] + 0.5)
         self.canvas[self.region] = np.clip(mixed, 0, 255, out=mixed)
         return self.canvas
+
+    def _close(
+        self, eye: Eye, part: tuple[slice, slice], pixels: Tensor, places: np.ndarray, moved: np.ndarray
+    ) -> None:
+        """Draws the lid over the eye, in what has been moved from these places of the picture"""
+        import cv2
+
+        lid, above = (one[0, 0].numpy() for one in slide(pixels, eye))
+        source = places[part] + (lid * (self.size / 2)) @ self.linear
+        skin = cv2.remap(self.own, source, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        pixel = 2 / (self.size * np.linalg.det(self.linear) ** 0.5)  # of the picture, in half crop sizes
+        cover = np.clip(above / pixel + 0.5, 0, 1)[..., None]  # a rim without stairs
+        moved[part] = moved[part] + cover * (skin.astype(np.float32) - moved[part]) + 0.5
+
+    def _eye_region(self, box: Box) -> tuple[tuple[slice, slice], Tensor]:
+        """A box of the crop -> its part of the region, and where its pixels lie in the crop, normalised (h, w, 2)"""
+        rows, columns = (np.array(side) * self.size - 0.5 for side in box)
+        corners = apply_transform(
+            self.to_region, np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 2)
+        )
+        limits = self.own.shape[1::-1]
+        (left, top), (right, bottom) = (
+            np.clip(edge, 0, limits).round().astype(int) for edge in (corners.min(0), corners.max(0))
+        )
+        part = slice(top, bottom), slice(left, right)
+        inside = apply_transform(invert_transform(self.to_region), self.places[part])
+        return part, torch.from_numpy((inside + 0.5) * (2 / self.size) - 1)
 
     def _enlarge(self, crop: np.ndarray) -> np.ndarray:
         """A field (h, w, C) in crop pixels -> its part of the picture"""

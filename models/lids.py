@@ -16,8 +16,9 @@ EYES = (((36, 39), (37, 38), (41, 40), (18, 19, 20)), ((42, 45), (43, 44), (47, 
 CLOSED = 0.16
 LEAST_RANGE = 0.05  # of that ratio, from open to closed: what keeps narrow eyes from trembling
 STILL = 0.1  # of that range, by which landmarks of open eyes tremble: lids wait until then
+Box = tuple[tuple[float, float], tuple[float, float]]
 # Rows and columns of a crop, as shares of its side, that hold an eye and its lids: crops are aligned by the eyes.
-BOXES = ((0.125, 0.4375), (0.15, 0.55)), ((0.125, 0.4375), (0.45, 0.85))
+BOXES: tuple[Box, Box] = ((0.125, 0.4375), (0.15, 0.55)), ((0.125, 0.4375), (0.45, 0.85))
 STRETCH = 0.5  # how far up to the brow the skin of the lid is drawn from
 OVERLAP = 0.1  # of half an eye's width, by which a closed lid hides the lower one's wet rim
 
@@ -57,16 +58,17 @@ def open_lids(source: Tensor, target: Tensor) -> tuple[Tensor, list[Eye]]:
 
 
 def lid_flow(eyes: Sequence[Eye], size: int) -> Tensor:
-    """(B, T, S, S, 2): what to add to the sampling of S pixels, so that the upper lids' skin covers eyes that close
+    """(B, T, S, S, 2): what to add to a sampling of S pixels, so that the upper lids' skin covers eyes that close
 
-    Rims are sharp: what enlarges a sampling adds the flow of the larger size after it, by `slide`, for an enlarged rim
-    would show the eye in it, squeezed.
+    Rims are sharp: what enlarges a sampling calls `slide` for the larger size, for an enlarged rim would show the eye
+    in it, squeezed.
     """
     flow = eyes[0].middle.new_zeros(*eyes[0].middle.shape[:2], size, size, 2)
     pixels = pixel_grid(size, size, flow)
     for eye, box in zip(eyes, BOXES, strict=True):
         rows, columns = (slice(*(round(edge * size) for edge in side)) for side in box)
-        flow[..., rows, columns, :] += slide(pixels[rows, columns], eye)
+        lid, above = slide(pixels[rows, columns], eye)
+        flow[..., rows, columns, :] += lid * (above > 0).unsqueeze(-1)
     return flow
 
 
@@ -88,8 +90,11 @@ def _lid(points: Tensor) -> Tensor:
     return torch.stack([y[..., 0] - slope * x[..., 0], slope], dim=-1)
 
 
-def slide(pixels: Tensor, eye: Eye) -> Tensor:
-    """pixels (h, W, 2), normalised -> (B, T, h, W, 2): from each to the skin of the upper lid that comes there"""
+def slide(pixels: Tensor, eye: Eye) -> tuple[Tensor, Tensor]:
+    """pixels (h, W, 2), normalised -> the way from each to the lid's skin that comes there (B, T, h, W, 2)
+
+    and how far the pixel lies above the rim (B, T, h, W), in half image sizes: below it is the eye.
+    """
     scale = eye.axis.square().sum(-1).clamp_min(1e-6)[..., None, None]
     away = pixels - eye.middle[..., None, None, :]
     x, y = ((away * one[..., None, None, :]).sum(-1) / scale for one in (eye.axis, eye.normal))
@@ -97,5 +102,6 @@ def slide(pixels: Tensor, eye: Eye) -> Tensor:
     upper, lower = (arch * (one[..., :1, None] + one[..., 1:, None] * x) for one in (eye.upper, eye.lower))
     down = eye.closed[..., None] * (lower + OVERLAP * arch - upper).clamp_min(0)  # how far the rim has come
     top = upper - STRETCH * (upper - eye.brow[..., None]).clamp(0.3, 2.0)
-    stretched = ((y - top) / (upper + down - top)).clamp_min(0)  # 1 at the rim; below it is the eye
-    return -(down * stretched * (stretched < 1))[..., None] * eye.normal[..., None, None, :]
+    stretched = ((y - top) / (upper + down - top)).clamp(0, 1)
+    lid = -(down * stretched)[..., None] * eye.normal[..., None, None, :]
+    return lid, (upper + down - y) * scale.sqrt()
