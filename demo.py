@@ -2,11 +2,13 @@
 
     python demo.py                                            the default photo and speech -> results/demo.mp4
     python demo.py -p PHOTO -i AUDIO -sample_dir DIR -s NAME  any image, any audio or video file -> DIR/NAME.mp4
+    python demo.py -size 256                                  the face alone, 256 x 256; --crop: the network's 128 x 128
     python demo.py --panel --paste_back --save_landmarks      more views of the same face, beside NAME.mp4
     python demo.py -at_model weights/nrnet.safetensors        landmarks by the noise-resilient NR-net
     python demo.py --blink off                                eyes that stay as the photo has them
 
-The video is as long as the sound; memory does not grow with it. Flags take one dash or two.
+NAME.mp4 is the whole photo, speaking, at its own resolution. It is as long as the sound; memory does not grow with it.
+Flags take one dash or two.
 """
 
 from __future__ import annotations
@@ -23,7 +25,11 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+<<<<<<< HEAD
 from animation.blinks import blink_stream
+=======
+from animation.composition import Change, Composer, fit_for_video
+>>>>>>> main
 from animation.original import OriginalSubject, check_pair, original_transform
 from animation.stream import Subject, audio_windows, frame_stream, landmark_stream, rechunk
 from animation.whole_faces import WholeFaceSubject
@@ -36,7 +42,6 @@ from utils.face.alignment import apply_transform, crop_face, crop_transforms
 from utils.face.basis import LandmarkBasis
 from utils.face.detector import FaceDetector, find_face
 from utils.face.landmarks import to_crop_size
-from utils.face.paste_back import PasteBack, fit_for_video
 from utils.files import replacing, writable_folder
 from utils.media.drawing import draw_landmarks, enlarge, grid
 from utils.media.images import read_photo, to_network, to_tensor, to_uint8
@@ -60,12 +65,12 @@ class Face(NamedTuple):
 
 
 class Moment(NamedTuple):
-    """One frame of the result: landmarks (68, 2) in crop pixels and pictures (size, size, 3) uint8."""
+    """One frame of the result: landmarks (68, 2) in crop pixels, VG-net's frame (size, size, 3) uint8, and how that
+    came of the photo."""
 
     landmarks: np.ndarray
     frame: np.ndarray
-    attention: np.ndarray
-    motion: np.ndarray
+    change: Change
 
 
 def parse_args(argv: list[str] | None = None) -> Namespace:
@@ -103,10 +108,17 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
     add_switch(
         flags, "lstm", None, "insist on an AT-net with (or without) LSTM; the weights say which theirs is"
     )
+<<<<<<< HEAD
     add_switch(flags, "blink", True, "blink now and then (default), or off")
     add_number(flags, "blink_seed", 8, "another number is other times to blink", least=0)
+=======
+    add_switch(flags, "crop", False, "NAME.mp4 is the face alone, as the network makes it")
+    pixels = "NAME.mp4 is the face alone, at so many pixels a side (the network's are 128)"
+    add_number(flags, "size", None, pixels, least=32, below=4097, kind=int)
+>>>>>>> main
     add_switch(flags, "panel", False, "also NAME_panel.mp4: landmarks, attention, motion, result")
-    add_switch(flags, "paste_back", False, "also NAME_full.mp4: the result in the whole photo")
+    both = "NAME.mp4 is the face alone, and NAME_full.mp4 the whole photo"
+    add_switch(flags, "paste_back", False, both)
     add_switch(flags, "save_landmarks", False, "also NAME_landmarks.npy: (T, 68, 2), pixels of the crop")
     add_device_flags(flags)
     return flags.parse_args(argv)
@@ -200,17 +212,15 @@ def speak(
     landmarks = landmark_stream(at_net, face.subject, rechunk(windows, CHUNK))
     landmarks = landmarks if blinks is None else blink_stream(landmarks, blinks)
     for piece, output in frame_stream(vg_net, image, face.subject.example_landmarks, landmarks):
-        frames, motion = to_uint8(output.frames[0]), to_uint8(output.motion[0])
-        attention = to_uint8(output.attention[0], low=0)
         points = face.subject.pixels(piece, vg_net.config["size"])
-        yield from map(Moment, points, frames, attention, motion)
+        yield from map(Moment, points, to_uint8(output.frames[0]), Change.of(output))
 
 
 def write_results(args: Namespace, face: Face, moments: Iterator[Moment]) -> list[Path]:
     """Writes what the flags ask for, all of it or nothing, and says which files."""
     views = choose_views(args, face)
     landmarks_file = args.sample_dir / f"{args.save_name}_landmarks.npy"
-    still = Moment(face.landmarks, face.crop, face.crop, face.crop)
+    still = Moment(face.landmarks, face.crop, Change.none(len(face.crop)))
     track = stream_audio(args.in_file, SOUND_RATE, block=SOUND_RATE // FPS)
     landmarks = []
     with ExitStack() as stack:
@@ -235,24 +245,44 @@ def write_results(args: Namespace, face: Face, moments: Iterator[Moment]) -> lis
 
 def choose_views(args: Namespace, face: Face) -> dict[Path, Callable[[Moment], np.ndarray]]:
     """The videos to write, each with the function that draws its frames."""
-    views = {args.sample_dir / f"{args.save_name}.mp4": lambda moment: moment.frame}
-    if args.panel:
-        views[args.sample_dir / f"{args.save_name}_panel.mp4"] = draw_panel
+    whole, alone = "", None
     if args.paste_back:
-        photo, transform = fit_for_video(face.photo, face.transform)
-        if photo is not face.photo:
-            print(f"the photo is scaled to {photo.shape[1]} x {photo.shape[0]} for H.264", file=sys.stderr)
-        paste = PasteBack(photo, transform, face.landmarks, len(face.crop))
-        views[args.sample_dir / f"{args.save_name}_full.mp4"] = lambda moment: paste(moment.frame)
-    return views
+        whole, alone = "_full", ""
+    elif args.crop or args.size:
+        whole, alone = None, ""
+    views = {}
+    if alone is not None:
+        views[alone] = enlarged_face(face, args.size) if args.size else lambda moment: moment.frame
+    if whole is not None:
+        views[whole] = whole_photo(face)
+    if args.panel:
+        result = enlarged_face(face, TILE)
+        views["_panel"] = lambda moment: draw_panel(moment, result(moment))
+    return {args.sample_dir / f"{args.save_name}{ending}.mp4": draw for ending, draw in views.items()}
 
 
-def draw_panel(moment: Moment) -> np.ndarray:
+def whole_photo(face: Face) -> Callable[[Moment], np.ndarray]:
+    """Draws the photo, at its own resolution where a video can have it."""
+    photo, transform = fit_for_video(face.photo, face.transform)
+    if photo is not face.photo:
+        print(f"the photo is scaled to {photo.shape[1]} x {photo.shape[0]} for H.264", file=sys.stderr)
+    compose = Composer(photo, transform, face.landmarks, len(face.crop))
+    return lambda moment: compose(moment.change)
+
+
+def enlarged_face(face: Face, size: int) -> Callable[[Moment], np.ndarray]:
+    """Draws the crop out of the photo's own pixels, at `size` pixels a side."""
+    compose = Composer.of_crop(face.photo, face.transform, face.landmarks, len(face.crop), size)
+    return lambda moment: compose(moment.change)
+
+
+def draw_panel(moment: Moment, result: np.ndarray) -> np.ndarray:
     """Landmarks | attention | motion | result"""
     points = to_crop_size(moment.landmarks, 128 * TILE // len(moment.frame))
-    pictures = [enlarge(picture, TILE) for picture in (moment.attention, moment.motion, moment.frame)]
+    attention, motion = moment.change.pictures()
     captions = ["landmarks", "attention", "motion", "result"]
-    return grid([draw_landmarks(TILE, points), *pictures], captions=captions)
+    tiles = [draw_landmarks(TILE, points), enlarge(attention, TILE), enlarge(motion, TILE), result]
+    return grid(tiles, captions=captions)
 
 
 if __name__ == "__main__":

@@ -56,6 +56,8 @@ def add_network_flags(flags: ArgumentParser) -> None:
     add_flag(flags, "recurrence", choices=("time", "none"), default="time", help=memory)
     warp = "landmark: move the pixels first; flow: and learn how skin moves between the landmarks"
     add_flag(flags, "warp", choices=WARPS, default="none", help=warp)
+    lids = "with a warp: the skin above closing eyes slides over them (the paper: no)"
+    add_switch(flags, "lids", False, lids)
     attention = "none: frames are regressed directly, by the motion map alone (default map)"
     add_flag(flags, "attention", choices=ATTENTIONS, default="map", help=attention)
     judges = "channels of the discriminators' first layers (default: -width)"
@@ -70,7 +72,10 @@ def add_loss_flags(flags: ArgumentParser) -> None:
     add_switch(flags, "dynamic_pixel_loss", True, dynamic)
     number("beta", 0.5, "least pixel weight; the paper's: 0.5")
     number("mouth_weight", 2.0, "extra pixel weight of the mouth; the paper's: 0")
+    number("eye_weight", 0.0, "extra pixel weight of the eyes, whose lids blink; the paper's: 0")
     number("motion_weight", 0.0, "error of the motion map by itself, for the warps; the paper's: 0")
+    sparse = "mean attention where the warp alone is right, so that little is painted; the paper's: 0"
+    number("attention_weight", 0.0, sparse)
     number("texture_weight", 0.0, "strength of fine detail; the paper's: 0")
     number("mouth_adversarial_weight", 0.0, "GAN loss of a discriminator of mouths; the paper's: 0")
     number("mouth_matching_weight", 0.0, "features of that discriminator, fake against real; the paper's: 0")
@@ -112,7 +117,7 @@ def save_sample(path: Path, fake: VGOutput, batch: Batch) -> None:
 def build(args: Namespace, size: int, device: torch.device) -> tuple[VGNet, dict[str, nn.Module]]:
     """The generator, and the discriminators that have a weight, as the flags describe them"""
     torch.manual_seed(args.seed)
-    names = ("width", "blocks", "recurrence", "warp", "dropout", "attention")
+    names = ("width", "blocks", "recurrence", "warp", "dropout", "attention", "lids")
     generator = VGNet(**{name: getattr(args, name) for name in names}, size=size)
     generator.centre_landmarks(torch.from_numpy(normalise(TEMPLATE)))
     width = args.discriminator_width or args.width
@@ -127,12 +132,13 @@ def build(args: Namespace, size: int, device: torch.device) -> tuple[VGNet, dict
 
 
 def warm_start(model: VGNet, path: Path | None) -> None:
-    """Weights of the file; a network with a learned flow may start from one with the landmark warp alone."""
+    """Weights of the file; a network with a warp may start from one without its lids or its learned flow."""
     if path is None:
         return
     base = load_model(path, expect=VGNet)
-    if base.config["warp"] == "landmark" and base.config | dict(warp="flow") == model.config:
-        model.start_from_landmark_warp(base)
+    same = {name for name, value in base.config.items() if value == model.config[name]}
+    if base.config["warp"] != "none" and same >= base.config.keys() - {"warp", "lids"}:
+        model.start_from_warp(base)
     else:
         take_weights(model, base, path)
 

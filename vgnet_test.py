@@ -13,7 +13,9 @@ How. The network gets one frame of the clip, the one whose landmarks are nearest
 example frame itself is left out of every figure of pictures. Landmark figures come from dlib's landmarks in the
 generated frames against dlib's landmarks in the true frames, both enlarged to 512 pixels alike; nothing is aligned.
 Rows: VG-net with either kind of landmarks, a static face (the example in all frames), and the true frames; with -still
-also what VG-net paints over, which for one with a warp is the warped example.
+also what VG-net paints over, which for one with a warp is the warped example. On a store of larger crops than the
+network's (preprocess.grid --size 512) frames are composed at the crops' own size as demo.py does it, and a row more has
+the network's frames, enlarged.
 """
 
 from __future__ import annotations
@@ -26,8 +28,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
+from animation.composition import Change, Composer
 from animation.original import CANONICAL_FACE, is_original
 from animation.stream import Subject, frame_stream, landmark_stream, rechunk
 from data.atnet import clip_motion
@@ -41,6 +43,7 @@ from evaluation.rows import (
     DETECTION_SIDE,
     FROM_SPEECH,
     FROM_TRUTH,
+    PLAIN,
     STATIC,
     STILL,
     TRUTH,
@@ -61,6 +64,7 @@ from utils.audio.mfcc import windows
 from utils.cli import add_flag, add_number, add_switch, parser
 from utils.distributed import is_main, launch, share_out
 from utils.errors import UserError, run
+from utils.face.alignment import crop_face, scaling
 from utils.face.basis import LandmarkBasis
 from utils.face.detector import FaceDescriptor, FaceDetector
 from utils.face.landmarks import TEMPLATE, denoise, denormalise, normalise
@@ -69,7 +73,12 @@ from utils.media.drawing import draw_landmarks, enlarge, grid
 from utils.media.images import to_network, to_tensor, to_uint8
 from utils.media.write import VideoWriter
 
-CAPTIONS = {FROM_TRUTH: "true landmarks", STILL: "still image", FROM_SPEECH: "from the sound"}
+CAPTIONS = {
+    FROM_TRUTH: "true landmarks",
+    PLAIN: "enlarged",
+    STILL: "still image",
+    FROM_SPEECH: "from the sound",
+}
 TILE = 192
 # The original's landmark unit in ours, half image sizes: by the breadth of an average face, jaw end to jaw end.
 ORIGINAL_UNIT = float(np.ptp(normalise(TEMPLATE)[0::2]) / np.ptp(CANONICAL_FACE[0::2]))
@@ -109,9 +118,9 @@ class Networks:
             raise UserError(
                 f"{args.model_name}: knows the original release's landmarks and crops, no store's; see demo.py"
             )
-        if vg_net.config["size"] != size:
+        if vg_net.config["size"] > size:
             raise UserError(
-                f"{args.model_name}: makes {vg_net.config['size']} pixels, the store's crops have {size}"
+                f"{args.model_name}: makes {vg_net.config['size']} pixels, the store's crops have only {size}"
             )
         if args.at_model is None:
             return cls(vg_net, None, device)
@@ -123,29 +132,50 @@ class Networks:
 
 @dataclass
 class Animation:
-    """Frames, attention and still images (T, H, W, 3) uint8; landmarks (T, 136), normalised, that they were made by"""
+    """Pictures (T, S, S, 3) uint8 of the clip's size, with landmarks (T, 136), normalised, that they were made by
+
+    frames: composed; plain: as the network makes them; attention; still: what it paints over. All but the first are
+    enlarged from the network's size.
+    """
 
     frames: np.ndarray
+    plain: np.ndarray
     attention: np.ndarray
     still: np.ndarray
     landmarks: np.ndarray
 
 
+@dataclass
+class Example:
+    """The frame (S, S, 3) to animate, its landmarks (136,), normalised, and frames to make at a time"""
+
+    picture: np.ndarray
+    landmarks: np.ndarray
+    chunk: int
+
+    def animate(self, networks: Networks, landmarks: np.ndarray) -> Animation:
+        """landmarks (T, 136) -> frames, with carried state"""
+        side, size = len(self.picture), networks.vg_net.config["size"]
+        shrink = scaling(size / side)
+        image = to_network(to_tensor(crop_face(self.picture, shrink, size))).to(networks.device)
+        compose = Composer(self.picture, shrink, denormalise(self.landmarks, size), size)
+        pictures = []
+        for _, output in frame_stream(
+            networks.vg_net, image, self.landmarks, rechunk([landmarks], self.chunk)
+        ):
+            kinds = [
+                to_uint8(output.frames[0]),
+                to_uint8(output.attention[0], low=0.0),
+                to_uint8(output.still[0]),
+            ]
+            frames = kinds[0] if side == size else np.stack([compose(c).copy() for c in Change.of(output)])
+            pictures.append((frames, *(np.stack([enlarge(one, side) for one in kind]) for kind in kinds)))
+        return Animation(*(np.concatenate(kind) for kind in zip(*pictures, strict=True)), landmarks)
+
+
 def example_index(clip: Clip, size: int, choice: str) -> int:
     """The number of the frame to animate: the first, or the one with the least motion away from rest"""
     return 0 if choice == "first" else int(np.linalg.norm(clip_motion(clip, size)[0], axis=1).argmin())
-
-
-def animate(
-    networks: Networks, image: Tensor, example: np.ndarray, landmarks: np.ndarray, chunk: int
-) -> Animation:
-    """image (3, H, W), its landmarks (136,), landmarks (T, 136) -> frames, `chunk` at a time with carried state"""
-    pictures = []
-    pieces = rechunk([landmarks], chunk)
-    for _, output in frame_stream(networks.vg_net, image.to(networks.device), example, pieces):
-        frames, still = to_uint8(output.frames[0]), to_uint8(output.still[0])
-        pictures.append((frames, to_uint8(output.attention[0], low=0.0), still))
-    return Animation(*(np.concatenate(kind) for kind in zip(*pictures, strict=True)), landmarks)
 
 
 def landmark_noise(clip: Clip, sigma: float) -> np.ndarray:
@@ -159,10 +189,13 @@ def animations(
 ) -> dict[str, Animation]:
     """The clip as VG-net makes it, by name of row"""
     size = real.shape[1]
-    image, steady = to_network(to_tensor(real[example])), denoise(clip.landmarks)
+    steady = denoise(clip.landmarks)
     true = normalise(steady, size)
     noise = landmark_noise(clip, args.landmark_noise)
-    made = {FROM_TRUTH: animate(networks, image, true[example], true + noise, args.batch_size)}
+    still = Example(real[example], true[example], args.batch_size)
+    made = {FROM_TRUTH: still.animate(networks, true + noise)}
+    if size > networks.vg_net.config["size"]:
+        made[PLAIN] = replace(made[FROM_TRUTH], frames=made[FROM_TRUTH].plain)
     if args.still:
         made[STILL] = replace(made[FROM_TRUTH], frames=made[FROM_TRUTH].still)
     if networks.at_net is not None:
@@ -171,8 +204,7 @@ def animations(
             windows(heard(clip.audio, clip.id, args.snr), len(real)), -(-len(real) // args.batch_size)
         )
         spoken = np.concatenate(list(landmark_stream(networks.at_net, subject, sound)))
-        spoken = (spoken + noise).astype(np.float32)
-        made[FROM_SPEECH] = animate(networks, image, true[example], spoken, args.batch_size)
+        made[FROM_SPEECH] = still.animate(networks, (spoken + noise).astype(np.float32))
     return made
 
 

@@ -32,9 +32,11 @@ def draw_changes(random: np.random.Generator) -> dict[str, Tensor]:
         affine, bend = np.array([[cos, -sin, x], [sin, cos, y]]), random.normal(0, 0.03, (2, 4, 4))
     if mirrored:
         affine[0], bend[0] = -affine[0], -bend[0]
-    gamma, saturation = np.exp(random.normal(0, 0.25)), random.uniform(0.2, 1.4)
+    gamma, saturation = np.exp(random.normal(0, 0.25)), max(0.0, random.uniform(-0.15, 1.4))  # also grey
     gains = np.exp(random.normal(0, 0.15, 3)) * np.exp(random.normal(0, 0.15))  # temperature and contrast
-    colour = np.array([gamma, saturation, *gains, random.normal(0, 0.06)])
+    exposure = np.exp(-abs(random.normal(0, 0.5))) if random.random() < 0.3 else 1.0  # little light
+    brightness = (random.normal(0, 0.06) + 0.5) * exposure - 0.5
+    colour = np.array([gamma, saturation, *gains * exposure, brightness])
     channels = random.permutation(3) if random.random() < 0.15 else np.arange(3)
     numbers = dict(affine=affine, bend=bend, colour=colour)
     changes = {name: torch.from_numpy(array).float() for name, array in numbers.items()}

@@ -47,7 +47,7 @@ DETECTION_SIDE = 512  # a crop is enlarged to this before dlib, which rounds lan
 STATIC, TRUTH = "static face", "ground truth"  # the rows that every table has
 AT_NET, PROJECTED = "AT-net", "truth on the PCA basis"  # of atnet_test.py
 FROM_TRUTH, FROM_SPEECH = "VG-net, true landmarks", "VG-net, AT-net's landmarks"  # of vgnet_test.py
-STILL = "still image, true landmarks"
+PLAIN, STILL = "VG-net's frames enlarged, true landmarks", "still image, true landmarks"
 
 Scores = dict[str, float]
 

@@ -8,17 +8,22 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from models.warp import landmark_sampling, pixel_grid
+from models.warp import pixel_grid
 
 # Of either eye: its corners, the upper lid and the lower one from left to right, and the brow above it
 EYES = (((36, 39), (37, 38), (41, 40), (18, 19, 20)), ((42, 45), (43, 44), (47, 46), (23, 24, 25)))
 # Eye aspect ratio (height over width) at which dlib's landmarks of a closed eye stop, for they never meet
 CLOSED = 0.14
 LEAST_RANGE = 0.05  # of that ratio, from open to closed: what keeps narrow eyes from trembling
+<<<<<<< HEAD
 # Real lids hang back behind dlib's; fit to true frames of blinks, it also keeps open eyes, which tremble, still.
 BEHIND = 1.5
+=======
+STILL = 0.1  # of that range, by which landmarks of open eyes tremble: lids wait until then
+Box = tuple[tuple[float, float], tuple[float, float]]
+>>>>>>> main
 # Rows and columns of a crop, as shares of its side, that hold an eye and its lids: crops are aligned by the eyes.
-BOXES = ((0.125, 0.4375), (0.15, 0.55)), ((0.125, 0.4375), (0.45, 0.85))
+BOXES: tuple[Box, Box] = ((0.125, 0.4375), (0.15, 0.55)), ((0.125, 0.4375), (0.45, 0.85))
 STRETCH = 0.5  # how far up to the brow the skin of the lid is drawn from
 OVERLAP = 0.15  # of half an eye's width, by which a closed lid hides the lower one's wet rim
 
@@ -39,6 +44,7 @@ class Eye(NamedTuple):
     brow: Tensor
 
 
+<<<<<<< HEAD
 def lidded_sampling(source: Tensor, target: Tensor, size: int) -> Tensor:
     """source (B, 136), target (B, T, 136) -> (B, T, size, size, 2): where the warp finds each pixel in the image
 
@@ -49,8 +55,10 @@ def lidded_sampling(source: Tensor, target: Tensor, size: int) -> Tensor:
     return slide_lids(landmark_sampling(source, opened, size), eyes)
 
 
+=======
+>>>>>>> main
 def open_lids(source: Tensor, target: Tensor) -> tuple[Tensor, list[Eye]]:
-    """source (B, 136), target (B, T, 136) -> target, no eye less open than the source's; what `slide_lids` needs"""
+    """source (B, 136), target (B, T, 136) -> target, no eye less open than the source's; the eyes"""
     target = target.float().unflatten(-1, (68, 2))
     source, opened, eyes = source.float().unflatten(-1, (68, 2)).unsqueeze(1), target.clone(), []
     for corners, upper, lower, brow in EYES:
@@ -66,19 +74,19 @@ def open_lids(source: Tensor, target: Tensor) -> tuple[Tensor, list[Eye]]:
     return opened.flatten(-2), eyes
 
 
-def slide_lids(sampling: Tensor, eyes: Sequence[Eye]) -> Tensor:
-    """sampling (B, T, S, S, 2), changed in place -> the same, with the upper lids' skin where the eyes close
+def lid_flow(eyes: Sequence[Eye], size: int) -> Tensor:
+    """(B, T, S, S, 2): what to add to a sampling of S pixels, so that the upper lids' skin covers eyes that close
 
-    Their rims are sharp, so let it follow on whatever enlarges a sampling: an enlarged rim would show the eye in it,
-    squeezed.
+    Rims are sharp: what enlarges a sampling calls `slide` for the larger size, for an enlarged rim would show the eye
+    in it, squeezed.
     """
-    size = sampling.shape[2]
-    with torch.autocast(sampling.device.type, enabled=False):
-        pixels = pixel_grid(size, size, sampling)
-        for eye, box in zip(eyes, BOXES, strict=True):
-            rows, columns = (slice(*(round(edge * size) for edge in side)) for side in box)
-            sampling[..., rows, columns, :] -= _slide(pixels[rows, columns], eye)
-    return sampling
+    flow = eyes[0].middle.new_zeros(*eyes[0].middle.shape[:2], size, size, 2)
+    pixels = pixel_grid(size, size, flow)
+    for eye, box in zip(eyes, BOXES, strict=True):
+        rows, columns = (slice(*(round(edge * size) for edge in side)) for side in box)
+        lid, above = slide(pixels[rows, columns], eye)
+        flow[..., rows, columns, :] += lid * (above > 0).unsqueeze(-1)
+    return flow
 
 
 def _local(points: Tensor, corners: tuple[int, int]) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
@@ -99,8 +107,11 @@ def _lid(points: Tensor) -> Tensor:
     return torch.stack([y[..., 0] - slope * x[..., 0], slope], dim=-1)
 
 
-def _slide(pixels: Tensor, eye: Eye) -> Tensor:
-    """pixels (h, W, 2) -> (B, T, h, W, 2): how far the skin of the eye's upper lid has come down to each of them"""
+def slide(pixels: Tensor, eye: Eye) -> tuple[Tensor, Tensor]:
+    """pixels (h, W, 2), normalised -> the way from each to the lid's skin that comes there (B, T, h, W, 2)
+
+    and how far the pixel lies above the rim (B, T, h, W), in half image sizes: below it is the eye.
+    """
     scale = eye.axis.square().sum(-1).clamp_min(1e-6)[..., None, None]
     away = pixels - eye.middle[..., None, None, :]
     x, y = ((away * one[..., None, None, :]).sum(-1) / scale for one in (eye.axis, eye.normal))
@@ -108,5 +119,6 @@ def _slide(pixels: Tensor, eye: Eye) -> Tensor:
     upper, lower = (arch * (one[..., :1, None] + one[..., 1:, None] * x) for one in (eye.upper, eye.lower))
     down = eye.closed[..., None] * (lower + OVERLAP * arch - upper).clamp_min(0)  # how far the rim has come
     top = upper - STRETCH * (upper - eye.brow[..., None]).clamp(0.3, 2.0)
-    stretched = ((y - top) / (upper + down - top)).clamp_min(0)  # 1 at the rim; below it is the eye
-    return (down * stretched * (stretched < 1))[..., None] * eye.normal[..., None, None, :]
+    stretched = ((y - top) / (upper + down - top)).clamp(0, 1)
+    lid = -(down * stretched)[..., None] * eye.normal[..., None, None, :]
+    return lid, (upper + down - y) * scale.sqrt()

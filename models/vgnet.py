@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -10,6 +11,7 @@ from torch.nn import functional as F
 
 from models.convgru import ConvGRU
 from models.layers import ResidualBlock, conv, fold, mlp, unfold, upconv
+from models.lids import Eye, lid_flow, open_lids
 from models.warp import landmark_sampling, mouth_maps, sample
 
 WARPS, ATTENTIONS = ("none", "landmark", "flow"), ("map", "none")
@@ -29,6 +31,8 @@ class VGOutput(NamedTuple):
     landmark_attention: Tensor  # (B, T, 1, H / 4, W / 4) in [0, 1]
     still: Tensor  # (B, T, 3, H, W): the example image, or the example warped by the landmarks
     state: Tensor  # (B, C, H / 16, W / 16): hand it to the next stretch
+    sampling: Tensor | None = None  # (B, T, H, W, 2): where the example shows each pixel, lids apart
+    eyes: Sequence[Eye] = ()  # how far lids have slid over them, see `models.lids`
 
 
 class VGNet(nn.Module):
@@ -36,7 +40,8 @@ class VGNet(nn.Module):
 
     width 64 and blocks 9 are the paper's. warp "landmark" moves the example's pixels by the landmarks first, and lets
     attention and motion paint what a warp cannot show (not in the paper); "flow" also learns how skin moves between the
-    landmarks. attention "none" regresses frames directly: they are the motion map, as if the attention were open
+    landmarks. lids: with a warp, closing eyes are covered by the skin above them (not in the paper). attention "none"
+    regresses frames directly: they are the motion map, as if the attention were open
     everywhere. size: of the square images, a multiple of 16.
     """
 
@@ -49,12 +54,13 @@ class VGNet(nn.Module):
         size: int = 128,
         dropout: float = 0.5,
         attention: str = "map",
+        lids: bool = False,
     ) -> None:
         super().__init__()
         if warp not in WARPS or attention not in ATTENTIONS or size % 16:
             raise ValueError(f"warp: one of {WARPS}, attention: one of {ATTENTIONS}, size: a multiple of 16")
         self.config = dict(width=width, blocks=blocks, recurrence=recurrence, warp=warp, size=size)
-        self.config |= dict(dropout=dropout, attention=attention)
+        self.config |= dict(dropout=dropout, attention=attention, lids=lids)
         self._add_encoders(width, size)
         self.bottleneck = conv(16 * width, 2 * width)
         self.gru = ConvGRU(2 * width, 8 * width, recurrence)
@@ -102,8 +108,8 @@ class VGNet(nn.Module):
             nn.init.zeros_(self.flow_head.weight)
             nn.init.zeros_(self.flow_head.bias)
 
-    def start_from_landmark_warp(self, other: VGNet) -> None:
-        """Takes over the weights of a network with the landmark warp alone, so that this one makes the same frames."""
+    def start_from_warp(self, other: VGNet) -> None:
+        """Takes over the weights of a network of the same widths, without the lids or the learned flow of this one."""
         self.load_state_dict(self.state_dict() | other.state_dict())
 
     @torch.no_grad()
@@ -134,11 +140,13 @@ class VGNet(nn.Module):
         features = self.decoder(fold(fused))
         if self.config["warp"] == "none":
             still = example_image.unsqueeze(1).expand(-1, landmarks.shape[1], -1, -1, -1)
-            alpha, motion = self._heads(features)
+            found, (alpha, motion) = (), self._heads(features)
         else:
-            still, alpha, motion = self._warped_heads(features, example_image, landmarks, example_landmarks)
+            still, alpha, motion, *found = self._warped_heads(
+                features, example_image, landmarks, example_landmarks
+            )
         alpha, motion = unfold(alpha, len(landmarks)), unfold(motion, len(landmarks))
-        return VGOutput(torch.lerp(still, motion, alpha), alpha, motion, attention, still, state)
+        return VGOutput(torch.lerp(still, motion, alpha), alpha, motion, attention, still, state, *found)
 
     def _compare(self, landmarks: Tensor, example_landmarks: Tensor) -> tuple[Tensor, Tensor]:
         """The difference of landmark features (B, T, 512, h, w) and the landmark attention (B, T, 1, 4h, 4w)."""
@@ -163,23 +171,27 @@ class VGNet(nn.Module):
 
     def _warped_heads(
         self, features: Tensor, image: Tensor, landmarks: Tensor, example_landmarks: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """features (B T, w / 2, H, W), image (B, 3, H, W) -> still (B, T, 3, H, W), and as `_heads`
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Sequence[Eye]]:
+        """features (B T, w / 2, H, W), image (B, 3, H, W) -> still (B, T, 3, H, W), what `_heads` gives, sampling, eyes
 
         The motion map starts as the warped image, darker where the mouth opens wider than the example's; the attention
         starts open there. Otherwise training shuts it before the motion map has learnt to paint.
         """
         size, batch = image.shape[-1], len(image)
-        sampling = landmark_sampling(example_landmarks, landmarks, size)
+        opened, eyes = open_lids(example_landmarks, landmarks) if self.config["lids"] else (landmarks, ())
+        sampling = landmark_sampling(example_landmarks, opened, size)
+        lids = lid_flow(eyes, size) if eyes else 0.0
         mouth = fold(mouth_maps(landmarks, example_landmarks, size))
-        still = sample(image, sampling)
+        still = sample(image, sampling + lids)
         shown = torch.cat([_before_tanh(fold(still)), mouth], dim=1)
         motion, attention, flow = self._maps(self.refine(torch.cat([features, shown.to(features)], dim=1)))
         if flow is not None:
-            still = sample(image, sampling + unfold(_smooth_flow(flow), batch))
+            sampling = sampling + unfold(_smooth_flow(flow), batch)
+            still = sample(image, sampling + lids)
         wider = mouth[:, 2:]
         motion = motion + _before_tanh(fold(still)) + wider * self.mouth_colour.view(1, 3, 1, 1)
-        return still, self._attention(attention, motion, MOUTH_ATTENTION * wider), torch.tanh(motion)
+        alpha = self._attention(attention, motion, MOUTH_ATTENTION * wider)
+        return still, alpha, torch.tanh(motion), sampling, eyes
 
     def _maps(self, features: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """features (N, w / 2, H, W) -> maps of motion (N, 3, H, W), attention (N, 1, H, W) and flow (N, 2, H, W)

@@ -233,7 +233,7 @@ def test_centring_makes_motion_louder_than_identity():
 
 def test_a_network_with_flow_starts_from_one_without(portrait):
     landmark, flow = small_vgnet(warp="landmark"), small_vgnet(warp="flow")
-    flow.start_from_landmark_warp(landmark)
+    flow.start_from_warp(landmark)
     with torch.no_grad():
         torch.testing.assert_close(flow(*portrait).frames, landmark(*portrait).frames, rtol=0, atol=0)
 

@@ -131,6 +131,25 @@ def test_everything_is_written(files, tmp_path, capsys):
     assert landmarks.min() > 0 and landmarks.max() < 128
 
 
+def test_the_whole_photo_speaks_and_stays_itself_outside_the_face(files, tmp_path):
+    assert run_demo(files, tmp_path) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
+    photo, frames = data.astronaut()[:300, 100:400].astype(int), frames_of(tmp_path / "a.mp4")
+    assert frames[0].shape == photo.shape
+    change = np.abs(np.mean([frame - photo for frame in frames], axis=0))
+    assert change[200:, 150:].mean() < 2 and np.abs(change[:, -40:]).mean() < 2  # H.264's own error
+    assert change[60:180, 60:180].mean() > 4
+
+
+@pytest.mark.parametrize(
+    ("flags", "side"), [(["--crop"], 128), (["-size", "97"], 98), (["-size", "256"], 256)]
+)
+def test_the_face_alone(files, tmp_path, flags, side):
+    assert run_demo(files, tmp_path, *flags) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
+    assert frames_of(tmp_path / "a.mp4")[0].shape == (side, side, 3)
+
+
 def test_defaults_are_the_astronaut_and_the_shipped_speech(files, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert run_demo(files, None, p=None, i=None, s=None, sample_dir=None) == 0
@@ -346,7 +365,7 @@ def test_an_interrupted_run_leaves_nothing_half_written(files, tmp_path, monkeyp
     (tmp_path / "a.mp4").write_bytes(b"old")
     drawn = []
 
-    def draw(moment):
+    def draw(moment, result):
         drawn.append(moment)
         if len(drawn) == 5:
             raise error

@@ -14,7 +14,9 @@ from torch.nn import functional as F
 from models import VGOutput
 from training.losses import Parts
 
+MOUTH, EYES = slice(48, 68), (slice(36, 42), slice(42, 48))
 MOUTH_Y = slice(97, 136, 2)  # the y coordinates of landmarks 48 to 67
+EXPLAINED = 0.08  # error of a warped pixel, of 2, that leaves the attention mostly free to open
 Batch = dict[str, Tensor]
 
 
@@ -57,15 +59,37 @@ def _detail(images: Tensor) -> Tensor:
         return (F.avg_pool2d(edges.square(), 8, 4) + 1e-6).sqrt()
 
 
+def attention_loss(attention: Tensor, still: Tensor, real: Tensor) -> Tensor:
+    """attention (B, T, 1, H, W), still and real (B, T, 3, H, W) -> the mean attention where the still image is right
+
+    The motion map of a network with a warp repeats the warped image, so that nothing else would shut the attention
+    there. What it costs falls with the warp's own error, averaged over 5 x 5 pixels: to 1 / e at EXPLAINED (not in the
+    paper).
+    """
+    error = (still.float() - real).abs().mean(2).detach()  # (B, T, H, W)
+    error = F.avg_pool2d(error, 5, 1, 2, count_include_pad=False)
+    return (attention.float().squeeze(2) * torch.exp(-error / EXPLAINED)).mean()
+
+
 def mouth_map(landmarks: Tensor, size: int, strength: float) -> Tensor:
     """landmarks (B, T, 136) -> (B, T, 1, H, W): 1, and 1 + strength within the mouth, with a soft edge"""
-    mouth = landmarks.unflatten(-1, (68, 2))[..., 48:68, :]
-    centre, spread = mouth.mean(-2), mouth.amax(-2) - mouth.amin(-2)
+    return 1 + strength * region_map(landmarks, MOUTH, size)
+
+
+def eyes_map(landmarks: Tensor, size: int) -> Tensor:
+    """landmarks (B, T, 136) -> (B, T, 1, H, W): 1 within the eyes and 0 elsewhere, with a soft edge"""
+    return sum(region_map(landmarks, eye, size) for eye in EYES)
+
+
+def region_map(landmarks: Tensor, points: slice, size: int) -> Tensor:
+    """landmarks (B, T, 136) -> (B, T, 1, H, W): 1 about these points of each face, with a soft edge"""
+    region = landmarks.unflatten(-1, (68, 2))[..., points, :]
+    centre, spread = region.mean(-2), region.amax(-2) - region.amin(-2)
     axis = (torch.arange(size, device=landmarks.device) * 2 + 1) / size - 1
     across = (axis - centre[..., 0:1]) / (0.55 * spread[..., 0:1] + 0.06)  # (B, T, W)
     down = (axis - centre[..., 1:2]) / (0.55 * spread[..., 1:2] + 0.08)  # (B, T, H)
     radius = across.square().unsqueeze(-2) + down.square().unsqueeze(-1)
-    return (1 + strength * torch.exp(-radius.square())).unsqueeze(2)
+    return torch.exp(-radius.square()).unsqueeze(2)
 
 
 def landmark_loss(predicted: Tensor, true: Tensor, mouth_weight: float) -> Tensor:
@@ -118,6 +142,14 @@ def matching_loss(features_fake: Sequence[Tensor], features_real: Sequence[Tenso
     return sum(F.l1_loss(fake, real.detach()) for fake, real in pairs) / len(features_fake)
 
 
+def places_that_matter(landmarks: Tensor, size: int, args: Namespace) -> Tensor | None:
+    """landmarks (B, T, 136) -> the map (B, T, 1, H, W) that weighs pixels, 1 or above; None for all alike"""
+    if not args.mouth_weight and not args.eye_weight:
+        return None
+    weight = mouth_map(landmarks, size, args.mouth_weight)
+    return weight + args.eye_weight * eyes_map(landmarks, size) if args.eye_weight else weight
+
+
 def generator_loss(
     fake: VGOutput, batch: Batch, judges: dict[str, nn.Module], args: Namespace
 ) -> tuple[Tensor, Parts]:
@@ -125,15 +157,15 @@ def generator_loss(
 
     judges: the discriminators that it has to please, of "clips" and of "mouths".
     """
-    weight = (
-        mouth_map(batch["landmarks"], fake.frames.shape[-1], args.mouth_weight) if args.mouth_weight else None
-    )
+    weight = places_that_matter(batch["landmarks"], fake.frames.shape[-1], args)
     pixel = partial(dynamic_pixel_loss, attention=fake.attention, beta=args.beta)
     pixel = pixel if args.dynamic_pixel_loss else pixel_loss
     parts = {"pixel": pixel(fake.frames, batch["frames"], weight=weight)}
     if args.motion_weight:
         # Where the attention is shut, nothing else would keep the motion map an image to which it could open.
         parts["motion"] = pixel_loss(fake.motion, batch["frames"], weight)
+    if args.attention_weight:
+        parts["attention"] = attention_loss(fake.attention, fake.still, batch["frames"])
     if args.texture_weight:
         parts["texture"] = texture_loss(fake.frames, batch["frames"], weight)
     if "clips" in judges:

@@ -47,6 +47,18 @@ def invert_transform(transform: np.ndarray) -> np.ndarray:
     return np.concatenate([linear, -linear @ transform[..., 2:]], -1)
 
 
+def chain(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Two transforms (2, 3) -> the one that does the first and then the second"""
+    shift = second[:, :2] @ first[:, 2] + second[:, 2]
+    return np.column_stack([second[:, :2] @ first[:, :2], shift])
+
+
+def scaling(x: float, y: float | None = None) -> np.ndarray:
+    """Factors of width and height (default: the same) -> (2, 3): a picture's pixels to those of the resized picture"""
+    factors = np.array([x, x if y is None else y])
+    return np.column_stack([np.diag(factors), (factors - 1) / 2])  # pixel centres lie at integers
+
+
 def crop_transforms(
     source_landmarks: np.ndarray, size: int = TEMPLATE_SIZE, sigma: float = 2.0
 ) -> np.ndarray:

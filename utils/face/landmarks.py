@@ -12,8 +12,10 @@ from __future__ import annotations
 import numpy as np
 
 JAW = list(range(0, 17))
+BROWS = list(range(17, 27))
 EYES = list(range(36, 48))
 MOUTH = list(range(48, 68))
+FAST = [37, 38, 40, 41, 43, 44, 46, 47, *MOUTH]  # lids and mouth
 INNER_MOUTH = list(range(60, 68))
 # Nose and eye corners: they keep their place while a person talks and blinks.
 STABLE = [27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 39, 42, 45]
@@ -60,10 +62,12 @@ def smooth(values: np.ndarray, sigma: float) -> np.ndarray:
 def denoise(landmarks: np.ndarray) -> np.ndarray:
     """landmarks (T, 68, 2) -> (T, 68, 2), float32: dlib's rounding to whole pixels smoothed away
 
-    The mouth, which moves fast, is smoothed least (half a frame; a frame elsewhere).
+    Mouth and lids, which move fast, are smoothed least (half a frame; a frame elsewhere), brows most (two frames), for
+    dlib lifts them with every blink.
     """
     smoothed = smooth(landmarks, 1.0)
-    smoothed[:, MOUTH] = smooth(landmarks[:, MOUTH], 0.5)
+    smoothed[:, FAST] = smooth(landmarks[:, FAST], 0.5)
+    smoothed[:, BROWS] = smooth(landmarks[:, BROWS], 2.0)
     return smoothed.astype(np.float32)
 
 
