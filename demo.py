@@ -25,11 +25,8 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-<<<<<<< HEAD
 from animation.blinks import blink_stream
-=======
 from animation.composition import Change, Composer, fit_for_video
->>>>>>> main
 from animation.original import OriginalSubject, check_pair, original_transform
 from animation.stream import Subject, audio_windows, frame_stream, landmark_stream, rechunk
 from animation.whole_faces import WholeFaceSubject
@@ -108,14 +105,11 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
     add_switch(
         flags, "lstm", None, "insist on an AT-net with (or without) LSTM; the weights say which theirs is"
     )
-<<<<<<< HEAD
     add_switch(flags, "blink", True, "blink now and then (default), or off")
     add_number(flags, "blink_seed", 8, "another number is other times to blink", least=0)
-=======
     add_switch(flags, "crop", False, "NAME.mp4 is the face alone, as the network makes it")
     pixels = "NAME.mp4 is the face alone, at so many pixels a side (the network's are 128)"
     add_number(flags, "size", None, pixels, least=32, below=4097, kind=int)
->>>>>>> main
     add_switch(flags, "panel", False, "also NAME_panel.mp4: landmarks, attention, motion, result")
     both = "NAME.mp4 is the face alone, and NAME_full.mp4 the whole photo"
     add_switch(flags, "paste_back", False, both)

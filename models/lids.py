@@ -12,20 +12,15 @@ from models.warp import pixel_grid
 
 # Of either eye: its corners, the upper lid and the lower one from left to right, and the brow above it
 EYES = (((36, 39), (37, 38), (41, 40), (18, 19, 20)), ((42, 45), (43, 44), (47, 46), (23, 24, 25)))
-# Eye aspect ratio (height over width) at which dlib's landmarks of a closed eye stop, for they never meet
-CLOSED = 0.14
+# Eye aspect ratio (height over width) at which dlib's landmarks of a closed eye stop: they never meet.
+CLOSED = 0.16
 LEAST_RANGE = 0.05  # of that ratio, from open to closed: what keeps narrow eyes from trembling
-<<<<<<< HEAD
-# Real lids hang back behind dlib's; fit to true frames of blinks, it also keeps open eyes, which tremble, still.
-BEHIND = 1.5
-=======
 STILL = 0.1  # of that range, by which landmarks of open eyes tremble: lids wait until then
 Box = tuple[tuple[float, float], tuple[float, float]]
->>>>>>> main
 # Rows and columns of a crop, as shares of its side, that hold an eye and its lids: crops are aligned by the eyes.
 BOXES: tuple[Box, Box] = ((0.125, 0.4375), (0.15, 0.55)), ((0.125, 0.4375), (0.45, 0.85))
 STRETCH = 0.5  # how far up to the brow the skin of the lid is drawn from
-OVERLAP = 0.15  # of half an eye's width, by which a closed lid hides the lower one's wet rim
+OVERLAP = 0.1  # of half an eye's width, by which a closed lid hides the lower one's wet rim
 
 
 class Eye(NamedTuple):
@@ -44,19 +39,6 @@ class Eye(NamedTuple):
     brow: Tensor
 
 
-<<<<<<< HEAD
-def lidded_sampling(source: Tensor, target: Tensor, size: int) -> Tensor:
-    """source (B, 136), target (B, T, 136) -> (B, T, size, size, 2): where the warp finds each pixel in the image
-
-    As `landmark_sampling`, but an eye that closes further than the example's keeps its place, and the upper lid's skin
-    slides down over it.
-    """
-    opened, eyes = open_lids(source, target)
-    return slide_lids(landmark_sampling(source, opened, size), eyes)
-
-
-=======
->>>>>>> main
 def open_lids(source: Tensor, target: Tensor) -> tuple[Tensor, list[Eye]]:
     """source (B, 136), target (B, T, 136) -> target, no eye less open than the source's; the eyes"""
     target = target.float().unflatten(-1, (68, 2))
@@ -69,7 +51,8 @@ def open_lids(source: Tensor, target: Tensor) -> tuple[Tensor, list[Eye]]:
         lid = places[..., upper, :].clone()
         lid[..., 1] = torch.minimum(lid[..., 1], before[..., upper, 1])
         opened[..., upper, :] = middle.unsqueeze(-2) + lid @ torch.stack([axis, normal], dim=-2)
-        shapes = _lid(lid), _lid(places[..., lower, :]), closed.clamp(0, 1) ** BEHIND
+        closed = ((closed - STILL) / (1 - STILL)).clamp(0, 1)
+        shapes = _lid(lid), _lid(places[..., lower, :]), closed
         eyes.append(Eye(middle, axis, normal, *shapes, places[..., brow, 1].mean(-1, keepdim=True)))
     return opened.flatten(-2), eyes
 
