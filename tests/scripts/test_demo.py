@@ -137,8 +137,8 @@ def test_the_whole_photo_speaks_and_stays_itself_outside_the_face(files, tmp_pat
     photo, frames = data.astronaut()[:300, 100:400].astype(int), frames_of(tmp_path / "a.mp4")
     assert frames[0].shape == photo.shape
     change = np.abs(np.mean([frame - photo for frame in frames], axis=0))
-    assert change[200:, 150:].mean() < 2 and np.abs(change[:, -40:]).mean() < 2  # H.264's own error
-    assert change[60:180, 60:180].mean() > 4
+    outside = max(change[200:, 150:].mean(), change[:, -40:].mean())
+    assert outside < 4 and change[60:180, 60:180].mean() > 2 * outside  # the former by H.264 alone
 
 
 @pytest.mark.parametrize(

@@ -167,9 +167,26 @@ def test_chunks_equal_the_whole(home):
     networks = vgnet_test.Networks.load(args, 128, torch.device("cpu"))
     torch.nn.init.constant_(networks.vg_net.attention_head.bias, 0.0)
     landmarks = normalise(clip.landmarks)
-    image = to_network(clip.frames([0])[0])
-    whole, chunks = (vgnet_test.animate(networks, image, landmarks[0], landmarks, n) for n in (FRAMES, 4))
+    picture = clip.frames([0])[0].movedim(0, -1).numpy()
+    whole, chunks = (
+        vgnet_test.Example(picture, landmarks[0], length).animate(networks, landmarks)
+        for length in (FRAMES, 4)
+    )
     assert np.abs(whole.frames.astype(int) - chunks.frames).max() <= 1
+
+
+def test_larger_crops_are_composed_at_their_own_size(home):
+    """A network that paints nothing: the composed frames are as sharp as the example, the enlarged ones are not."""
+    args = vgnet_test.parse_args(command(home, home))
+    networks = vgnet_test.Networks.load(args, 256, torch.device("cpu"))
+    photo = data.astronaut()
+    points = FaceDetector().landmarks(photo, FaceDetector().detect(photo)[0])
+    transform = crop_transforms(points[None], 256)[0]
+    picture, landmarks = crop_face(photo, transform, 256), normalise(apply_transform(transform, points), 256)
+    made = vgnet_test.Example(picture, landmarks, 2).animate(networks, landmarks[None].repeat(3, 0))
+    assert made.frames.shape == made.plain.shape == made.still.shape == (3, 256, 256, 3)
+    assert np.abs(made.frames.astype(int) - picture).mean() < 0.5
+    assert np.abs(made.plain.astype(int) - picture).mean() > 1
 
 
 def test_the_example_is_the_frame_nearest_rest(home):
@@ -247,7 +264,7 @@ def test_the_warp_alone_is_a_row_when_asked_for(home, tmp_path):
 
 def misuse(home: Path, folder: Path) -> dict[str, tuple[list[str], str]]:
     """Commands that must fail, each with what its message must name"""
-    save_model(folder / "small.safetensors", VGNet(width=4, blocks=1, size=64))
+    save_model(folder / "large.safetensors", VGNet(width=4, blocks=1, size=144))
     save_model(folder / "original.safetensors", VGNet(width=4, blocks=1), {"original": "VG_net"})
     (folder / "vgnet.safetensors").write_bytes((home / "vgnet.safetensors").read_bytes()[:3000])
     out, store = folder / "out", str(home / "store.h5")
@@ -255,7 +272,10 @@ def misuse(home: Path, folder: Path) -> dict[str, tuple[list[str], str]]:
         "no weights": (command(home, out, model="absent.safetensors"), "absent.safetensors"),
         "an AT-net": (command(home, out, model="atnet.safetensors"), "ATNet"),
         "damaged weights": (command(folder, out, "--dataset_dir", store), "vgnet.safetensors"),
-        "another size": (command(folder, out, "--dataset_dir", store, model="small.safetensors"), "64"),
+        "smaller crops": (
+            command(folder, out, "--dataset_dir", store, model="large.safetensors"),
+            "144 pixels",
+        ),
         "the original's units": (
             command(folder, out, "--dataset_dir", store, model="original.safetensors"),
             "original.safetensors: knows the original release's landmarks",
