@@ -31,6 +31,7 @@ from animation.original import OriginalSubject, check_pair, original_transform
 from animation.stream import Subject, audio_windows, frame_stream, landmark_stream, rechunk
 from animation.whole_faces import WholeFaceSubject
 from models import ATNet, ATNetSingle, NRNet, VGNet, load_model
+from models.layers import fold_norms
 from utils.audio import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 from utils.audio.raw_speech import SPEECH_RATE, Loudness, SpeechWindows
 from utils.cli import add_device_flags, add_flag, add_number, add_switch, parser, pick_device
@@ -174,7 +175,7 @@ def load_networks(args: Namespace) -> tuple[ATNet | ATNetSingle | NRNet, VGNet]:
         )
     vg_net = load_model(args.vg_model, device, expect=VGNet)
     check_pair(at_net, vg_net, args.at_model, args.vg_model)
-    return at_net, vg_net.to(memory_format=torch.channels_last)
+    return at_net, fold_norms(vg_net).to(memory_format=torch.channels_last)
 
 
 def find_subject(photo: np.ndarray, name: str, at_net: nn.Module, size: int) -> Face:

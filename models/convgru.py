@@ -6,6 +6,7 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from models.layers import fold, unfold
 
@@ -39,9 +40,15 @@ class ConvGRU(nn.Module):
             state = gates.new_zeros(len(gates), gates.shape[2] // 3, *gates.shape[3:])
         states, state = [], state.to(gates.dtype)
         for gate in gates.unbind(1):
-            state = _update(gate, self.hidden_gates(state), state)
+            state = _update(gate, self._recurrent(state), state)
             states.append(state)
         return torch.stack(states, 1), state
+
+    def _recurrent(self, state: Tensor) -> Tensor:
+        """`hidden_gates`, its bias added afterwards: PyTorch adds it slowly to a dilated convolution on a CPU"""
+        gates = self.hidden_gates
+        made = F.conv2d(state, gates.weight, None, 1, gates.padding, gates.dilation)
+        return made + gates.bias.view(-1, 1, 1).to(made.dtype)
 
 
 def _update(gate: Tensor, recurrent: Tensor, state: Tensor | None) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 def conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1, padding: int = 1, norm: bool = True):
@@ -38,6 +39,18 @@ class ResidualBlock(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """features (B, C, H, W) -> (B, C, H, W)"""
         return features + self.block(features)
+
+
+def fold_norms(network: nn.Module) -> nn.Module:
+    """The network, changed in place: batch normalisations join the convolutions before them; for inference only"""
+    network.eval()
+    for block in [module for module in network.modules() if isinstance(module, nn.Sequential)]:
+        for (name, layer), (after, norm) in pairwise([*block.named_children()]):
+            if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)) and isinstance(norm, nn.BatchNorm2d):
+                transposed = isinstance(layer, nn.ConvTranspose2d)
+                setattr(block, name, fuse_conv_bn_eval(layer, norm, transposed))
+                setattr(block, after, nn.Identity())
+    return network
 
 
 def mlp(*widths: int) -> nn.Sequential:

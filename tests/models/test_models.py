@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from models import ATNet, ATNetSingle, Discriminator, MouthDiscriminator, VGNet
 from models.convgru import ConvGRU
 from models.discriminators import mouth_crops
+from models.layers import fold_norms
 from models.vgnet import FURTHEST, WARPS
 from models.warp import landmark_warp, mouth_maps
 from training.losses.vgnet import hinge_loss
@@ -229,6 +230,21 @@ def test_centring_makes_motion_louder_than_identity():
         encoded = model.landmark_encoder(landmarks.flatten(0, 1))
         spread.append(encoded.std(0).mean() / encoded.mean())
     assert spread[1] > 3 * spread[0]
+
+
+def test_folded_norms_change_nothing_but_the_number_of_layers(portrait):
+    model = small_vgnet(warp="flow")
+    for norm in (module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)):
+        torch.nn.init.uniform_(norm.running_var, 0.5, 2)
+        torch.nn.init.normal_(norm.running_mean)
+        torch.nn.init.normal_(norm.weight)
+    with torch.no_grad():
+        before = model(*portrait)
+        after = fold_norms(model)(*portrait)
+    torch.testing.assert_close(after.frames, before.frames, atol=1e-4, rtol=0)
+    torch.testing.assert_close(after.motion, before.motion, atol=1e-4, rtol=0)
+    norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    assert not norms
 
 
 def test_a_network_with_flow_starts_from_one_without(portrait):

@@ -12,7 +12,7 @@ import numpy as np
 from utils.errors import UserError
 from utils.files import replacing
 
-LARGE = 1_000_000  # pixels; above, the encoder trades a little compression for speed and memory
+LARGE = 200_000  # pixels; above, the encoder trades a little compression for speed and memory
 
 
 class VideoWriter:
