@@ -120,7 +120,8 @@ class Composer:
         import cv2
 
         lid, above = (one[0, 0].numpy() for one in slide(pixels, eye))
-        source = places[part] + (lid * (self.size / 2)) @ self.linear
+        there = self.places[part] + (lid * (self.size / 2)) @ self.linear
+        source = cv2.remap(places, there, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         skin = cv2.remap(self.own, source, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         pixel = 2 / (self.size * np.linalg.det(self.linear) ** 0.5)  # of the picture, in half crop sizes
         cover = np.clip(above / pixel + 0.5, 0, 1)[..., None]  # a rim without stairs

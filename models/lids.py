@@ -1,4 +1,4 @@
-"""Lids that slide over the eye, which a smooth warp cannot show: it would squeeze the eye between them."""
+"""Lids that slide over eyes, and lips over teeth: a smooth warp would squeeze what lies between them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
+from models.layers import fold, unfold
 from models.warp import pixel_grid
 
 # Of either eye: its corners, the upper lid and the lower one from left to right, and the brow above it
@@ -18,9 +20,17 @@ LEAST_RANGE = 0.05  # of that ratio, from open to closed: what keeps narrow eyes
 STILL = 0.1  # of that range, by which landmarks of open eyes tremble: lids wait until then
 Box = tuple[tuple[float, float], tuple[float, float]]
 # Rows and columns of a crop, as shares of its side, that hold an eye and its lids: crops are aligned by the eyes.
-BOXES: tuple[Box, Box] = ((0.125, 0.4375), (0.15, 0.55)), ((0.125, 0.4375), (0.45, 0.85))
+EYE_BOXES = ((0.125, 0.4375), (0.15, 0.55)), ((0.125, 0.4375), (0.45, 0.85))
+BOXES: tuple[Box, ...] = (*EYE_BOXES, ((0.5, 0.95), (0.2, 0.8)))  # and the mouth
 STRETCH = 0.5  # how far up to the brow the skin of the lid is drawn from
 OVERLAP = 0.1  # of half an eye's width, by which a closed lid hides the lower one's wet rim
+
+
+# The mouth is an eye upside down: its corners, the lower lip and the upper one from right to left, and the chin
+MOUTH = ((64, 60), (65, 67), (63, 61), (8,))
+RESTING = 0.02  # gap between dlib's inner lips of a closed mouth, in half image sizes
+SEALED = 2.5  # times that gap, or 0.8 of the example's, from which lips begin to seal
+LIP_MARGIN = 0.1  # of half the mouth's width: a warped lip's edge lies about so far outside its landmarks
 
 
 class Eye(NamedTuple):
@@ -57,19 +67,41 @@ def open_lids(source: Tensor, target: Tensor) -> tuple[Tensor, list[Eye]]:
     return opened.flatten(-2), eyes
 
 
-def lid_flow(eyes: Sequence[Eye], size: int) -> Tensor:
-    """(B, T, S, S, 2): what to add to a sampling of S pixels, so that the upper lids' skin covers eyes that close
+def seal_lips(source: Tensor, target: Tensor) -> Eye:
+    """source (B, 136), target (B, T, 136) -> the mouth, whose lower lip covers teeth that the source shows
+
+    closed is 0 for a source whose mouth is shut, and where the target's is open.
+    """
+    corners, lower, upper, chin = MOUTH
+    source, target = source.float().unflatten(-1, (68, 2)).unsqueeze(1), target.float().unflatten(-1, (68, 2))
+    places, (middle, axis, normal) = _local(target, corners)
+    shown, gap = (
+        (one[..., lower, 1] - one[..., upper, 1]).mean(-1, keepdim=True) / RESTING for one in (source, target)
+    )
+    begin = (0.8 * shown).clamp(1.2, SEALED)
+    closed = ((begin - gap) / (begin - 1)).clamp(0, 1) * (shown - 1).clamp(0, 1)
+    lips = (_lid(places[..., lip, :]) for lip in (lower, upper))
+    rim, end = (
+        lip + lip.new_tensor([side, 0.0]) for lip, side in zip(lips, (-LIP_MARGIN, LIP_MARGIN), strict=True)
+    )
+    return Eye(middle, axis, normal, rim, end, closed, places[..., chin, 1])
+
+
+def cover_closed(sampling: Tensor, eyes: Sequence[Eye]) -> Tensor:
+    """sampling (B, T, S, S, 2) of a warp -> the same, but where eyes close, that of the skin which covers them
 
     Rims are sharp: what enlarges a sampling calls `slide` for the larger size, for an enlarged rim would show the eye
     in it, squeezed.
     """
-    flow = eyes[0].middle.new_zeros(*eyes[0].middle.shape[:2], size, size, 2)
-    pixels = pixel_grid(size, size, flow)
-    for eye, box in zip(eyes, BOXES, strict=True):
+    size, closed = sampling.shape[2], sampling.clone()
+    field, pixels = fold(sampling).movedim(-1, 1), pixel_grid(size, size, sampling)
+    for eye, box in zip(eyes, BOXES, strict=False):
         rows, columns = (slice(*(round(edge * size) for edge in side)) for side in box)
         lid, above = slide(pixels[rows, columns], eye)
-        flow[..., rows, columns, :] += lid * (above > 0).unsqueeze(-1)
-    return flow
+        there = fold(pixels[rows, columns] + lid * (above > 0).unsqueeze(-1))
+        found = F.grid_sample(field, there, padding_mode="border", align_corners=False)
+        closed[..., rows, columns, :] = unfold(found.movedim(1, -1), len(sampling))
+    return closed
 
 
 def _local(points: Tensor, corners: tuple[int, int]) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:

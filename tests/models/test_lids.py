@@ -6,7 +6,7 @@ import torch
 from skimage.data import astronaut
 
 from animation.blinks import LOWER_LIDS, UPPER_LIDS, close_lids
-from models.lids import BOXES, lid_flow, open_lids
+from models.lids import BOXES, cover_closed, open_lids, seal_lips
 from models.warp import landmark_sampling, pixel_grid, sample
 from utils.face.landmarks import TEMPLATE, normalise
 
@@ -15,7 +15,7 @@ FACE = normalise(TEMPLATE)
 
 def lidded_sampling(source: torch.Tensor, target: torch.Tensor, size: int) -> torch.Tensor:
     opened, eyes = open_lids(source, target)
-    return landmark_sampling(source, opened, size) + lid_flow(eyes, size)
+    return cover_closed(landmark_sampling(source, opened, size), [*eyes, seal_lips(source, target)])
 
 
 SHARES = np.linspace(0, 1, 6, dtype=np.float32)
@@ -104,6 +104,35 @@ def test_the_astronaut_shuts_her_eyes(detector_landmarks):
     for left, right in ((36, 39), (42, 45)):
         box = (slice(None), slice(int(top), int(bottom)), slice(*landmarks[[left, right], 0].astype(int)))
         assert shown[box].std() < 0.75 * picture[0][box].std()
+
+
+def lips(gap: float) -> torch.Tensor:
+    """The average face (136,) with its inner lips so far apart, in half image sizes"""
+    points = FACE.reshape(68, 2).copy()
+    middle = (points[[61, 62, 63], 1] + points[[67, 66, 65], 1]) / 2
+    points[[61, 62, 63], 1], points[[67, 66, 65], 1] = middle - gap / 2, middle + gap / 2
+    return torch.from_numpy(points.reshape(136))
+
+
+@pytest.mark.parametrize(
+    ("shown", "wanted", "sealed"), [(0.02, 0.02, 0), (0.1, 0.08, 0), (0.1, 0.02, 1), (0.1, 0.0, 1)]
+)
+def test_lips_seal_where_the_example_shows_teeth_and_the_target_none(shown, wanted, sealed):
+    source, target = lips(shown)[None], lips(wanted)[None, None]
+    assert seal_lips(source, target).closed.item() == pytest.approx(sealed, abs=0.05)
+
+
+def test_sealed_lips_show_no_teeth():
+    """What lay between the example's lips is nowhere to be seen; the warp alone squeezes it to a line."""
+    source, target = lips(0.1)[None], lips(0.02)[None, None]
+    image, between = torch.zeros(1, 3, 128, 128), pixel_grid(128, 128, torch.zeros(1))
+    points = source.view(68, 2)
+    inside = (between[..., 0] - points[62, 0]).abs() < 0.12
+    inside &= (between[..., 1] > points[62, 1] + 0.02) & (between[..., 1] < points[66, 1] - 0.02)
+    image[..., inside] = 1
+    warped = sample(image, landmark_sampling(source, target, 128))
+    sealed = sample(image, lidded_sampling(source, target, 128))
+    assert warped.sum() > 100 and sealed.sum() < 0.15 * warped.sum()
 
 
 @pytest.fixture(scope="module")
