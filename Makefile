@@ -21,7 +21,8 @@ test: $(VENV)/.installed
 	$(BIN)/python -m pytest -q
 
 tables: $(VENV)/.installed
-	$(BIN)/python -m reports.tables --dataset_dir $(STORE) $(if $(SPLITS),--splits $(SPLITS)) $(if $(NOISE),--noise $(NOISE)) $(if $(WILD),--wild $(WILD))
+	$(BIN)/python -m reports.tables --dataset_dir $(STORE) $(if $(SPLITS),--splits $(SPLITS)) $(if $(NOISE),--noise $(NOISE)) $(if $(WILD),--wild $(WILD)) \
+		$(if $(LARGER),--larger $(LARGER))
 
 figures: $(VENV)/.installed
 	$(BIN)/python -m reports.figures --dataset_dir $(STORE) $(if $(SPLITS),--splits $(SPLITS))

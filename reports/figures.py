@@ -48,7 +48,7 @@ RANGE = "Above the last row: how far the mouth opens in the result, as dlib sees
 
 def parse_args(argv: list[str] | None = None) -> Namespace:
     flags = page_flags(__doc__, "results/figures")
-    for name, file in (("at_model", "atnet"), ("vg_model", "vgnet"), ("nr_model", "nrnet")):
+    for name, file in (("at_model", "atnet_whisper"), ("vg_model", "vgnet"), ("nr_model", "nrnet")):
         add_flag(
             flags, name, type=Path, default=Path(f"weights/{file}.safetensors"), help=f"{file}'s weights"
         )

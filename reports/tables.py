@@ -14,13 +14,14 @@ from __future__ import annotations
 import sys
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
+from itertools import product
 from pathlib import Path
 
 from evaluation.charts import line_charts
 from evaluation.definitions import FIGURES
 from evaluation.noise import NoiseTable
 from evaluation.paper_metrics import REPORTED
-from evaluation.rows import AT_NET, FROM_SPEECH, FROM_TRUTH, PROJECTED, STATIC, TRUTH
+from evaluation.rows import AT_NET, FROM_SPEECH, FROM_TRUTH, PLAIN, PROJECTED, STATIC, TRUTH
 from reports.pages import Table, legend, page_flags, parse_page, picture, prepare, provenance, write_page
 from reports.runs import Runs
 from utils.cli import add_flag, add_number
@@ -32,6 +33,7 @@ SIGMAS = [0, 0.02, 0.04, 0.06, 0.08, 0.1]  # beyond, dlib finds hardly a face to
 NOISE_SNRS = "30,20,10,0,-10"
 SPLITS = {"test": "held out", "unseen": "unseen people"}
 FREE = "free speech"  # of all clips of another store
+AT_NETS = [Path(f"weights/atnet{kind}.safetensors") for kind in ("_whisper", "")]
 NR_NETS = [Path(f"weights/nrnet{kind}.safetensors") for kind in ("_base", "", "_base_tc", "_tc")]
 VOICE = "opening_correlation lmd_mouth lmd_mouth_ratio opening_gain silence_opening".split()
 AT_FIGURES = [*VOICE, "pause_opening", "long_pause_opening", "offset", "jitter_ratio"]
@@ -47,19 +49,23 @@ VG_FIGURES += (
 LANDMARK_FIGURES = (
     "lmd_mouth lmd_all opening_correlation ssim mouth_psnr_gain jitter_ratio undetected".split()
 )
+LARGER_FIGURES = "mouth_sharpness_ratio mouth_psnr mouth_psnr_gain ssim lmd_mouth opening_correlation".split()
 PAPER_FIGURES = ["lmd_mouth", "paper_ssim", "paper_psnr"]
 
 
 def parse_args(argv: list[str] | None = None) -> Namespace:
     flags = page_flags(__doc__, "results/tables")
-    for name, file in (("at_model", "atnet"), ("vg_model", "vgnet")):
-        add_flag(
-            flags, name, type=Path, default=Path(f"weights/{file}.safetensors"), help=f"{file}'s weights"
-        )
+    heard = "weights of AT-nets; the first one's landmarks drive VG-net"
+    add_flag(flags, "at_models", type=Path, nargs="+", default=AT_NETS, help=heard)
+    weights = Path("weights/vgnet.safetensors")
+    add_flag(flags, "vg_model", type=Path, default=weights, help="VG-net's weights")
     add_flag(flags, "nr_models", type=Path, nargs="+", default=NR_NETS, help="NR-nets' weights")
     add_flag(flags, "noise", type=Path, help="NOISE.h5 of preprocess.noise: measure the NR-nets, too")
     add_flag(flags, "wild", type=Path, help="another store, of free speech: measure on all its clips, too")
+    composed = "stores of larger crops than VG-net's: measure it at their size, too"
+    add_flag(flags, "larger", type=Path, nargs="+", default=[], help=composed)
     add_number(flags, "clips", 16, "held-out clips that VG-net is measured on", least=1)
+    add_number(flags, "larger_clips", 4, "clips of each such store", least=1)
     add_number(flags, "curve_clips", 4, "held-out clips for each point of its curve", least=1)
     return parse_page(flags, "reports.tables", argv)
 
@@ -80,18 +86,28 @@ def lines_of(runs: Sequence[dict], rows: Sequence[str], figures: Sequence[str]) 
 def at_tables(runs: Runs, args: Namespace) -> Iterator[Table]:
     """AT-net by itself, and with white noise on the voice"""
     found = {}
-    for split in SPLITS:
-        for snr in SNRS:
-            options = ["-model_name", args.at_model, "--split", split, *(["--snr", snr] * (snr != "clean"))]
-            found[split, snr] = runs.measure(f"atnet_{split}_{snr}", "atnet_test.py", *options)
-    clean = [metrics for (_, snr), metrics in found.items() if snr == "clean"]
-    note = f"*{PROJECTED}*: the true motion on AT-net's components, as near as it can come."
-    lines = lines_of(clean, [AT_NET, STATIC, PROJECTED], AT_FIGURES)
-    yield Table("AT-net, from the sound alone", lines, clean, note)
+    for model, split, snr in product(args.at_models, SPLITS, SNRS):
+        options = ["-model_name", model, "--split", split, *(["--snr", snr] * (snr != "clean"))]
+        found[model, split, snr] = runs.measure(f"{model.stem}_{split}_{snr}", "atnet_test.py", *options)
+    clean = [metrics for (*_, snr), metrics in found.items() if snr == "clean"]
+    note = f"*{PROJECTED}*: the true motion on the components of the first, as near as it can come."
+    lines = heard_lines(clean, [STATIC, PROJECTED], AT_FIGURES)
+    yield Table("From the sound alone: AT-net, and AT-net on Whisper's features", lines, clean, note)
     lines = [
-        {"clips": clips_of(one), "SNR, dB": n} | row(one, AT_NET, VOICE) for (_, n), one in found.items()
+        {"clips": clips_of(one), "row": one["network"], "SNR, dB": n} | row(one, AT_NET, VOICE)
+        for (*_, n), one in found.items()
     ]
-    yield Table("AT-net under white noise on the voice", lines, [*found.values()])
+    yield Table("White noise on the voice", lines, [*found.values()])
+
+
+def heard_lines(runs: Sequence[dict], more: Sequence[str], figures: Sequence[str]) -> list[dict]:
+    """A line for each network on each kind of clips, and these rows of its first network"""
+    lines = []
+    for clips in dict.fromkeys(map(clips_of, runs)):
+        same = [one for one in runs if clips_of(one) == clips]
+        named = [(one["network"], AT_NET, one) for one in same] + [(name, name, same[0]) for name in more]
+        lines += [{"clips": clips, "row": label} | row(one, name, figures) for label, name, one in named]
+    return lines
 
 
 def vg_tables(runs: Runs, args: Namespace) -> Iterator[Table]:
@@ -100,7 +116,7 @@ def vg_tables(runs: Runs, args: Namespace) -> Iterator[Table]:
     def measure(name: str, *options: object) -> dict:
         return runs.measure(name, "vgnet_test.py", "-model_name", args.vg_model, *options)
 
-    whole = ["-at_model", args.at_model, "--paper_metrics", "--split"]
+    whole = ["-at_model", args.at_models[0], "--paper_metrics", "--split"]
     found = [measure("vgnet_test", *whole, "test", "--clips", args.clips)]
     found += [measure("vgnet_unseen", *whole, "unseen")]
     lines = lines_of(found, [STATIC, FROM_TRUTH, FROM_SPEECH, TRUTH], VG_FIGURES)
@@ -127,15 +143,40 @@ def free_tables(args: Namespace) -> list[Table]:
     """AT-net, and the whole chain, on all clips of another store, none of whose frames is kept as a video"""
     runs = Runs(Namespace(**vars(args) | {"dataset_dir": args.wild, "splits": None}))
     options = ["--split", "all", "--videos", 0]
-    at = runs.measure("atnet_wild", "atnet_test.py", "-model_name", args.at_model, *options)
-    networks = ["-model_name", args.vg_model, "-at_model", args.at_model]
+    at = [
+        runs.measure(f"{one.stem}_wild", "atnet_test.py", "-model_name", one, *options)
+        for one in args.at_models
+    ]
+    networks = ["-model_name", args.vg_model, "-at_model", args.at_models[0]]
     vg = runs.measure("vgnet_wild", "vgnet_test.py", *networks, *options)
-    rows, pictures = [AT_NET, STATIC, PROJECTED, TRUTH], [STATIC, FROM_TRUTH, FROM_SPEECH, TRUTH]
+    pictures = [STATIC, FROM_TRUTH, FROM_SPEECH, TRUTH]
     figures = [*FREE_PICTURES, *(figure for figure in FREE_FIGURES if figure != "silence_opening")]
     return [
-        Table("AT-net on free speech", lines_of([at], rows, FREE_FIGURES), [at]),
-        Table("VG-net on free speech", lines_of([vg], pictures, figures), [vg]),
+        Table("Free speech: landmarks", heard_lines(at, [STATIC, PROJECTED, TRUTH], FREE_FIGURES), at),
+        Table("Free speech: frames", lines_of([vg], pictures, figures), [vg]),
     ]
+
+
+def larger_table(args: Namespace) -> Table:
+    """VG-net composed at the size of stores of larger crops, beside its frames enlarged to that"""
+    found, lines = [], []
+    for store in args.larger:
+        runs = Runs(Namespace(**vars(args) | {"dataset_dir": store, "splits": None}))
+        options = [
+            "-model_name",
+            args.vg_model,
+            "--split",
+            "all",
+            "--clips",
+            args.larger_clips,
+            "--videos",
+            0,
+        ]
+        found.append(runs.measure(f"larger_{store.stem}", "vgnet_test.py", *options))
+        rows = [STATIC, PLAIN, FROM_TRUTH]
+        lines += [{"store": store.stem, "row": one} | row(found[-1], one, LARGER_FIGURES) for one in rows]
+    note = f"Composed: *{FROM_TRUTH}*. The clips come out of the same videos, cropped at that size."
+    return Table("At the photo's resolution: composed, and enlarged from 128 pixels", lines, found, note)
 
 
 def chart(table: Table, x: str, places: Sequence[object], figures: Sequence[str], path: Path) -> str:
@@ -144,7 +185,8 @@ def chart(table: Table, x: str, places: Sequence[object], figures: Sequence[str]
     for figure, lines in zip(figures, panels.values(), strict=True):
         for one in sorted(table.lines, key=lambda one: places.index(one[x])):
             value = float("nan") if one[figure] is None else one[figure]
-            lines.setdefault(one.get("clips", FROM_TRUTH), []).append(value)
+            label = f"{one['row']}, {one['clips']}" if "clips" in one else FROM_TRUTH
+            lines.setdefault(label, []).append(value)
     write_image(path, line_charts(panels, dict(enumerate(map(str, places))), x))
     return picture(path.name, f"{' and '.join(panels)} of the table above, over {x}")
 
@@ -164,14 +206,14 @@ def noise_parts(runs: Runs, args: Namespace) -> Iterator[str]:
 
 def main(args: Namespace) -> None:
     more = [*([args.noise, *args.nr_models] if args.noise else []), *([args.wild] if args.wild else [])]
-    prepare(args, args.at_model, args.vg_model, *more)
+    prepare(args, *args.at_models, args.vg_model, *args.larger, *more)
     runs = Runs(args)
     (at, voice), (vg, paper, landmarks) = at_tables(runs, args), vg_tables(runs, args)
     curves = ["opening_correlation", "lmd_mouth_ratio"]
     heard = chart(voice, "SNR, dB", SNRS[::-1], curves, args.assets / "voice_noise.png")
     moved = chart(landmarks, "sigma", SIGMAS, ["lmd_mouth", "ssim"], args.assets / "landmark_noise.png")
     noisy = [*noise_parts(runs, args)] if args.noise else []
-    free = free_tables(args) if args.wild else []
+    free = [*([larger_table(args)] if args.larger else []), *(free_tables(args) if args.wild else [])]
     parts = [at, vg, *free, paper, voice, heard, landmarks, moved, *noisy]
     parts.append(legend([at, vg, *free, paper, voice, landmarks]))
     write_page(args, "results", "Results of the shipped weights", parts)

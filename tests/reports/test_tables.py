@@ -29,7 +29,12 @@ NAMES = [tables.AT_NET, tables.STATIC, tables.PROJECTED, tables.FROM_TRUTH, tabl
 KINDS = ("AT", "VG", "LANDMARK", "PAPER")
 FIGURES = dict.fromkeys([name for kind in KINDS for name in getattr(tables, f"{kind}_FIGURES")], 0.5)
 FIGURES |= dict.fromkeys([*tables.FREE_FIGURES, *tables.FREE_PICTURES], 0.5)
-FACTS = {"dataset": "grid", "clips": 3, "machine": {"gpu": None, "cores": 2, "processor": "x86_64"}}
+FACTS = {
+    "dataset": "grid",
+    "network": "ATNet",
+    "clips": 3,
+    "machine": {"gpu": None, "cores": 2, "processor": "x86_64"},
+}
 FACTS |= {"versions": {"torch": "2.0"}, "rows": dict.fromkeys(NAMES, FIGURES | {"jitter_ratio": None})}
 
 
@@ -38,7 +43,7 @@ def flags(tmp_path, monkeypatch) -> list[str]:
     monkeypatch.setattr(runs, "ROOT", tmp_path)
     for name in ("atnet_test.py", "vgnet_test.py", "nrnet_test.py"):
         (tmp_path / name).write_text(SCRIPT.format(facts=json.dumps(FACTS)))
-    places = dict(at_model="at", vg_model="vg", nr_models="nr", dataset_dir="grid.h5", noise="noise.h5")
+    places = dict(at_models="at", vg_model="vg", nr_models="nr", dataset_dir="grid.h5", noise="noise.h5")
     for name in places.values():
         (tmp_path / name).touch()
     places |= dict(o="out", docs="docs")
@@ -48,7 +53,7 @@ def flags(tmp_path, monkeypatch) -> list[str]:
 def test_the_page_has_every_table_and_picture(flags, tmp_path):
     assert run(tables.main, lambda: tables.parse_args(flags)) == 0
     page = (tmp_path / "docs/results.md").read_text()
-    assert f"python -m reports.tables -at_model {tmp_path}" in page.splitlines()[0]
+    assert f"python -m reports.tables -at_models {tmp_path}" in page.splitlines()[0]
     rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| ")]
     sigmas = {row[0]: row[1] for row in rows if row[0].startswith("0") and len(row) == 8}
     assert sigmas == {f"{sigma:g}": f"{0.5 + sigma:.3f}" for sigma in tables.SIGMAS}
