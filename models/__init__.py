@@ -5,6 +5,7 @@ from models.checkpoint import NETWORKS, load_model, save_model
 from models.discriminators import Discriminator, MouthDiscriminator
 from models.nrnet import NRNet, NROutput
 from models.vgnet import VGNet, VGOutput
+from models.whisper import WhisperEncoder
 
 __all__ = [
     "NETWORKS",
@@ -16,6 +17,7 @@ __all__ = [
     "NROutput",
     "VGNet",
     "VGOutput",
+    "WhisperEncoder",
     "load_model",
     "save_model",
 ]

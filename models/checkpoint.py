@@ -16,11 +16,14 @@ from models.atnet import ATNet, ATNetSingle
 from models.discriminators import Discriminator
 from models.nrnet import NRNet
 from models.vgnet import VGNet
+from models.whisper import WhisperEncoder
 from utils.errors import UserError, reason
 from utils.files import replacing
 
 FORMAT = "talking-face network"
-NETWORKS = {network.__name__: network for network in (ATNet, ATNetSingle, NRNet, VGNet, Discriminator)}
+NETWORKS = {
+    network.__name__: network for network in (ATNet, ATNetSingle, NRNet, VGNet, Discriminator, WhisperEncoder)
+}
 
 
 def save_model(path: Path, model: nn.Module, metadata: dict | None = None, half: bool = False) -> None:
