@@ -28,7 +28,6 @@ class WhisperHead(nn.Module):
 
     def __init__(self, inputs: int, width: int, hidden: int, components: int, dropout: float):
         super().__init__()
-        self.norm = nn.LayerNorm(inputs, elementwise_affine=False)
         self.dropout = nn.Dropout(dropout)
         self.linear = nn.Linear(PER_FRAME * inputs, width)
         self.convolutions = nn.ModuleList(nn.Conv1d(width, width, 5, padding=2) for _ in range(2))
@@ -37,8 +36,7 @@ class WhisperHead(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """features (B, T, 2 D), two moments of each video frame -> coefficients (B, T, K)"""
-        x = self.norm(features.unflatten(2, (PER_FRAME, -1))).flatten(2)
-        x = F.gelu(self.linear(self.dropout(x))).transpose(1, 2)
+        x = F.gelu(self.linear(self.dropout(features))).transpose(1, 2)
         for convolution in self.convolutions:
             x = x + F.gelu(convolution(x))
         hidden, _ = self.gru(self.dropout(x.transpose(1, 2)))
@@ -51,6 +49,8 @@ class WhisperATNet(LandmarkCoefficients):
     encoder: its configuration; it is frozen. width, hidden, dropout: of the head, which alone is trained.
     """
 
+    POSITIONS = PER_FRAME * WINDOW  # that its encoder knows
+
     def __init__(
         self,
         components: int = 6,
@@ -61,7 +61,7 @@ class WhisperATNet(LandmarkCoefficients):
         space: str = "motion",
     ) -> None:
         super().__init__(components, space)
-        self.encoder = WhisperEncoder(**({"positions": PER_FRAME * WINDOW} | dict(encoder or {})))
+        self.encoder = WhisperEncoder(**({"positions": self.POSITIONS} | dict(encoder or {})))
         self.encoder.requires_grad_(False)
         self.config = dict(
             components=components,
@@ -81,8 +81,17 @@ class WhisperATNet(LandmarkCoefficients):
 
     @torch.no_grad()
     def features(self, windows: Tensor) -> Tensor:
-        """windows of sound (N, 64000) -> features (N, 100, 2 D): of each video frame its two, side by side"""
-        return self.encoder(windows).unflatten(1, (-1, PER_FRAME)).flatten(2)
+        """windows of sound (N, 64000) -> features (N, 100, 2 D): of each video frame its two, side by side
+
+        The mean of all layers, each normalised: early ones know how it sounds, late ones what is said.
+        """
+        layers = self.encoder.layer_outputs(self.encoder.log_mel(windows))
+        heard = sum(F.layer_norm(one, one.shape[-1:]) for one in layers) / len(layers)
+        return heard.unflatten(1, (-1, PER_FRAME)).flatten(2)
+
+    def follow(self, features: Tensor) -> Tensor:
+        """The features of a recording's windows (W, 100, 2 D) -> coefficients (25 W, K)"""
+        return self.join(self.head(features)[None])[0][0]
 
     def forward(self, audio: Tensor, example: Tensor | None = None) -> Tensor:
         """A whole recording's audio (B, T, 640) -> coefficients (B, T, K); an example is accepted and not used"""

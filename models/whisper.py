@@ -36,11 +36,17 @@ class WhisperEncoder(nn.Module):
 
     def encode(self, mel: Tensor) -> Tensor:
         """mel (B, 80, 2 M) -> features (B, M, D)"""
+        return self.layer_outputs(mel)[-1]
+
+    def layer_outputs(self, mel: Tensor) -> list[Tensor]:
+        """mel (B, 80, 2 M) -> features (B, M, D) after each layer, the last ones normalised"""
         x = F.gelu(self.conv2(F.gelu(self.conv1(mel)))).transpose(1, 2)  # (B, M, D)
         x = x + self.positions[: x.shape[1]]
+        outputs = []
         for layer in self.layers:
             x = layer(x)
-        return self.norm(x)
+            outputs.append(x)
+        return [*outputs[:-1], self.norm(x)]
 
     def log_mel(self, sound: Tensor) -> Tensor:
         """sound (B, N) -> (B, 80, N / 160): log10 of the mel power, at most 8 below the loudest"""
