@@ -23,9 +23,16 @@ from torch import nn
 from tqdm import tqdm
 
 from animation.original import OriginalSubject, check_pair, original_transform
-from animation.stream import Subject, audio_windows, frame_stream, landmark_stream, rechunk
+from animation.stream import (
+    Subject,
+    audio_windows,
+    frame_stream,
+    landmark_stream,
+    rechunk,
+    sound_frames,
+)
 from animation.whole_faces import WholeFaceSubject
-from models import ATNet, ATNetSingle, NRNet, VGNet, load_model
+from models import ATNet, ATNetSingle, NRNet, VGNet, WhisperATNet, load_model
 from utils.audio import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 from utils.audio.raw_speech import SPEECH_RATE, Loudness, SpeechWindows
 from utils.cli import add_device_flags, add_flag, add_switch, parser, pick_device
@@ -134,8 +141,10 @@ def check_sound(path: Path) -> None:
 def listen(path: Path, at_net: nn.Module) -> Iterator[np.ndarray]:
     """The sound as windows (k, ...) that the network takes, one a frame, piece by piece
 
-    An NR-net hears raw speech of one loudness, for which the file is read once before.
+    An NR-net hears raw speech of one loudness, for which the file is read once before; a WhisperATNet rows of sound.
     """
+    if isinstance(at_net, WhisperATNet):
+        return sound_frames(stream_audio(path))
     if not isinstance(at_net, NRNet):
         return audio_windows(stream_audio(path))
     gain = Loudness.of(stream_audio(path, SPEECH_RATE)).gain(at_net.config["level"])
@@ -149,9 +158,9 @@ def default_photo() -> np.ndarray:
     return astronaut()
 
 
-def load_networks(args: Namespace) -> tuple[ATNet | ATNetSingle | NRNet, VGNet]:
+def load_networks(args: Namespace) -> tuple[nn.Module, VGNet]:
     device = pick_device(args.cuda, args.device_ids)
-    at_net = load_model(args.at_model, device, expect=(ATNet, ATNetSingle, NRNet))
+    at_net = load_model(args.at_model, device, expect=(ATNet, ATNetSingle, WhisperATNet, NRNet))
     if args.lstm is not None and args.lstm != isinstance(at_net, ATNet):
         kind = "has no LSTM" if args.lstm else "is the one with LSTM"
         raise UserError(
@@ -192,7 +201,7 @@ def speak(
 ) -> Iterator[Moment]:
     """The frames, one by one, while the windows (k, ...) of the sound come in"""
     image = to_network(to_tensor(face.crop)).to(next(vg_net.parameters()).device)
-    landmarks = landmark_stream(at_net, face.subject, rechunk(windows, chunk))
+    landmarks = rechunk(landmark_stream(at_net, face.subject, rechunk(windows, chunk)), chunk)
     for piece, output in frame_stream(vg_net, image, face.subject.example_landmarks, landmarks):
         frames, motion = to_uint8(output.frames[0]), to_uint8(output.motion[0])
         attention = to_uint8(output.attention[0], low=0)

@@ -20,6 +20,7 @@ from models.whisper import SAMPLES_PER_FEATURE, WhisperEncoder
 
 SAMPLES = 640  # of a video frame
 WINDOW, BEFORE, STEP, FADE = 100, 50, 25, 4  # video frames
+AT_ONCE = 16  # windows, however long the recording
 PER_FRAME = SAMPLES // SAMPLES_PER_FEATURE  # features of a video frame
 
 
@@ -85,6 +86,9 @@ class WhisperATNet(LandmarkCoefficients):
 
         The mean of all layers, each normalised: early ones know how it sounds, late ones what is said.
         """
+        return torch.cat([self._hear(some) for some in windows.split(AT_ONCE)])
+
+    def _hear(self, windows: Tensor) -> Tensor:
         layers = self.encoder.layer_outputs(self.encoder.log_mel(windows))
         heard = sum(F.layer_norm(one, one.shape[-1:]) for one in layers) / len(layers)
         return heard.unflatten(1, (-1, PER_FRAME)).flatten(2)

@@ -21,13 +21,15 @@ def change_voice(sound: np.ndarray, pitch: float, formants: float, tempo: float)
     """
     window = torch.hann_window(SIZE)
     spectra = torch.stft(torch.from_numpy(sound), SIZE, STEP, window=window, return_complex=True).T
-    places = torch.arange(0, len(spectra) - 1, tempo / pitch)
-    before, part = places.long(), (places % 1)[:, None]
+    length = round(len(sound) * pitch / tempo)
+    places = torch.arange(2 + length // STEP) * (tempo / pitch)
+    before = places.long().clamp(max=len(spectra) - 2)
+    part = (places - before).clamp(max=1)[:, None]
     sizes = torch.lerp(spectra[before].abs(), spectra[before + 1].abs(), part)
     turns = spectra[before + 1].angle() - spectra[before].angle()
     phases = spectra[0].angle() + turns.cumsum(0) - turns
     spoken = torch.polar(_move_formants(sizes, formants / pitch), phases)
-    stretched = torch.istft(spoken.T, SIZE, STEP, window=window).numpy()
+    stretched = torch.istft(spoken.T, SIZE, STEP, window=window, length=length).numpy()
     return resample(stretched, round(len(sound) / tempo))
 
 
