@@ -162,7 +162,8 @@ def train(args: Namespace, device: torch.device) -> None:
     val_ids = clip_ids(store, args.dataset, "val", args.splits, optional=True)
     model = build(args, basis).to(device)
     start_from(model, args.load_model)
-    run = Run(args, device, dict(model=model), store, dict(train=train_ids, val=val_ids))
+    facts = dict(features="whisper", windows=args.windows) if args.features == "whisper" else {}
+    run = Run(args, device, dict(model=model), store, dict(train=train_ids, val=val_ids), **facts)
     basis = LandmarkBasis.of(model)  # that of the loaded weights, where there are any
     validation = spread(val_ids, CLIPS)
     if args.features == "whisper":

@@ -215,7 +215,7 @@ def from_training_state(saved: dict, path: Path) -> nn.Module:
         tensors = clean(saved["state"].get("average") or saved["state"]["model"], path)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{path}: a training state without network ({error}); train again") from error
-    kinds = dict(recurrence="VGNet", hidden="ATNet", filters="NRNet")
+    kinds = dict(encoder="WhisperATNet", recurrence="VGNet", hidden="ATNet", filters="NRNet")
     network = next((kind for name, kind in kinds.items() if name in config), "ATNetSingle")
     tensors = {name: x for name, x in tensors.items() if not name.endswith("num_batches_tracked")}
     return build(network, config, tensors, path)
