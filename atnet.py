@@ -69,6 +69,8 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
     add_flag(flags, "encoder", type=Path, help=encoder)
     add_number(flags, "windows", 4000, "of -features whisper: different windows of 4 s to hear", least=1)
     add_number(flags, "dropout", 0.1, "of -features whisper", least=0, below=1)
+    gain = "of -features whisper: how far the mouth goes, against what the head learned"
+    add_number(flags, "gain", 1.0, gain, least=0)
     weight = "of -features whisper: weight of the loss on the mouth's"
     for name, value, what in OPENING_LOSSES:
         add_number(flags, f"{name}_weight", value, f"{weight} {what}", least=0)
@@ -100,7 +102,7 @@ def build_on_whisper(args: Namespace, basis: LandmarkBasis) -> WhisperATNet:
         raise UserError("-features whisper: give -encoder FILE, which convert.py makes, or -load_model FILE")
     torch.manual_seed(args.seed)
     sizes = encoder.config | dict(positions=WhisperATNet.POSITIONS)
-    model = WhisperATNet(basis.components.shape[1], dropout=args.dropout, encoder=sizes)
+    model = WhisperATNet(basis.components.shape[1], dropout=args.dropout, gain=args.gain, encoder=sizes)
     model.set_encoder(encoder)
     model.set_basis(basis.mean, basis.components, basis.eigenvalues, basis.rest_opening)
     return model

@@ -47,7 +47,9 @@ class WhisperHead(nn.Module):
 class WhisperATNet(LandmarkCoefficients):
     """Drives a face's landmark coefficients with speech as `WhisperEncoder` hears it; there is no example.
 
-    encoder: its configuration; it is frozen. width, hidden, dropout: of the head, which alone is trained.
+    encoder: its configuration; it is frozen. width, hidden, dropout: of the head, which alone is trained. gain: by
+    which what the head makes is moved further away from rest, because on voices that it does not know it makes too
+    little of them.
     """
 
     POSITIONS = PER_FRAME * WINDOW  # that its encoder knows
@@ -58,6 +60,7 @@ class WhisperATNet(LandmarkCoefficients):
         width: int = 192,
         hidden: int = 128,
         dropout: float = 0.1,
+        gain: float = 1.0,
         encoder: Mapping[str, int] | None = None,
         space: str = "motion",
     ) -> None:
@@ -69,6 +72,7 @@ class WhisperATNet(LandmarkCoefficients):
             width=width,
             hidden=hidden,
             dropout=dropout,
+            gain=gain,
             encoder=self.encoder.config,
             space=space,
         )
@@ -95,7 +99,12 @@ class WhisperATNet(LandmarkCoefficients):
 
     def follow(self, features: Tensor) -> Tensor:
         """The features of a recording's windows (W, 100, 2 D) -> coefficients (25 W, K)"""
-        return self.join(self.head(features)[None])[0][0]
+        return self.join(self.make(features)[None])[0][0]
+
+    def make(self, features: Tensor) -> Tensor:
+        """features (N, 100, 2 D) -> coefficients (N, 100, K)"""
+        rest = -self.landmark_mean @ self.landmark_components  # the coefficients of no motion
+        return torch.lerp(rest, self.head(features), self.config["gain"])
 
     def forward(self, audio: Tensor, example: Tensor | None = None) -> Tensor:
         """A whole recording's audio (B, T, 640) -> coefficients (B, T, K); an example is accepted and not used"""
@@ -105,7 +114,7 @@ class WhisperATNet(LandmarkCoefficients):
         self, audio: Tensor, example: Tensor | None = None, state: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """Successive windows (B, W, 64000), 25 frames apart -> coefficients (B, 25 W, K), state for the next ones."""
-        return self.join(unfold(self.head(self.features(fold(audio))), len(audio)), state)
+        return self.join(unfold(self.make(self.features(fold(audio))), len(audio)), state)
 
     @staticmethod
     def join(made: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -96,3 +96,13 @@ def test_only_the_head_learns():
     one(torch.randn(1, 30, 640)).sum().backward()
     learning = {name.split(".")[0] for name, weight in one.named_parameters() if weight.grad is not None}
     assert learning == {"head"}
+
+
+def test_a_gain_moves_further_from_rest():
+    one, audio = network(), torch.randn(1, 30, 640)
+    basis, motions = LandmarkBasis.of(one), []
+    for gain in (0.0, 1.0, 1.5):
+        one.config["gain"] = gain
+        motions.append(basis.reconstruct(one(audio)[0].detach().numpy()))
+    assert abs(motions[0]).max() < 1e-6
+    np.testing.assert_allclose(motions[2], 1.5 * motions[1], atol=1e-6)
