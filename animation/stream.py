@@ -8,13 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from utils.audio.mfcc import AudioWindows
+from models import WhisperATNet
+from models.atnet_whisper import BEFORE, STEP, WINDOW
+from utils.audio import SAMPLES_PER_FRAME
+from utils.audio.mfcc import AudioWindows, windows
 from utils.audio.raw_speech import SpeechWindows
+from utils.audio.windows import cut
 from utils.face.basis import LandmarkBasis
 from utils.face.landmarks import denormalise, normalise
 
@@ -62,6 +67,19 @@ def audio_windows(
     yield stream.finish()
 
 
+def sound_frames(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """blocks (n,) of 16 kHz sound -> rows (1, 640), one for each video frame, the last filled up with silence"""
+    for frame in rechunk(blocks, SAMPLES_PER_FRAME):
+        yield np.pad(frame, (0, SAMPLES_PER_FRAME - len(frame)))[None]
+
+
+def network_input(at_net: nn.Module, audio: np.ndarray, frames: int) -> np.ndarray:
+    """audio (N,) -> what AT-nets hear of so many frames: windows (T, 28, 12), or a WhisperATNet its rows (T, 640)"""
+    if isinstance(at_net, WhisperATNet):
+        return cut(audio, 0, frames * SAMPLES_PER_FRAME).reshape(frames, -1)
+    return windows(audio, frames)
+
+
 def rechunk(pieces: Iterable[np.ndarray], length: int) -> Iterator[np.ndarray]:
     """pieces (n, ...) of any lengths -> the same rows in pieces of `length`, the last one shorter"""
     waiting: list[np.ndarray] = []
@@ -81,7 +99,13 @@ def rechunk(pieces: Iterable[np.ndarray], length: int) -> Iterator[np.ndarray]:
 def landmark_stream(
     at_net: nn.Module, subject: Subject, windows: Iterable[np.ndarray]
 ) -> Iterator[np.ndarray]:
-    """windows (k, 28, 12), or (k, 2240) for an NR-net -> landmarks (k, 136), piece by piece"""
+    """windows (k, 28, 12) -> landmarks (k, 136), piece by piece
+
+    An NR-net gets (k, 2240), a WhisperATNet (k, 640), out of which it makes 25 frames at a time, the last fewer.
+    """
+    if isinstance(at_net, WhisperATNet):
+        yield from map(subject.landmarks, whisper_stream(at_net, windows))
+        return
     device = at_net.landmark_mean.device
     example = torch.from_numpy(subject.example).to(device).unsqueeze(0)
     state = None
@@ -90,6 +114,23 @@ def landmark_stream(
             audio = torch.from_numpy(piece).to(device).unsqueeze(0)
             coefficients, state = at_net.stream(audio, example, state)
         yield subject.landmarks(coefficients[0].cpu().numpy())
+
+
+def whisper_stream(network: WhisperATNet, rows: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Sound by video frames (k, 640), piece by piece -> coefficients (25, K), the last fewer, 1 to 2 s later"""
+    device = network.landmark_mean.device
+    sound = np.zeros((BEFORE, SAMPLES_PER_FRAME), np.float32)  # of the next window
+    heard, given, state = 0, 0, None
+    silence = np.zeros((WINDOW, SAMPLES_PER_FRAME), np.float32)
+    for row, ended in chain(((row, False) for row in rows), [(silence, True)]):
+        heard += 0 if ended else len(row)
+        sound = np.concatenate([sound, row])
+        while len(sound) >= WINDOW and not (ended and given >= heard):
+            with torch.inference_mode():
+                window = torch.from_numpy(sound[:WINDOW].reshape(1, 1, -1)).to(device)
+                made, state = network.stream(window, state=state)
+            yield made[0, : heard - given].cpu().numpy()
+            sound, given = sound[STEP:], given + STEP
 
 
 def frame_stream(

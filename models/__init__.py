@@ -1,10 +1,12 @@
 """The networks, and their files. Networks take and return tensors; devices and flags are other people's business."""
 
 from models.atnet import ATNet, ATNetSingle
+from models.atnet_whisper import WhisperATNet
 from models.checkpoint import NETWORKS, load_model, save_model
 from models.discriminators import Discriminator, MouthDiscriminator
 from models.nrnet import NRNet, NROutput
 from models.vgnet import VGNet, VGOutput
+from models.whisper import WhisperEncoder
 
 __all__ = [
     "NETWORKS",
@@ -16,6 +18,8 @@ __all__ = [
     "NROutput",
     "VGNet",
     "VGOutput",
+    "WhisperATNet",
+    "WhisperEncoder",
     "load_model",
     "save_model",
 ]

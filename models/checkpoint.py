@@ -13,14 +13,17 @@ import torch
 from torch import nn
 
 from models.atnet import ATNet, ATNetSingle
+from models.atnet_whisper import WhisperATNet
 from models.discriminators import Discriminator
 from models.nrnet import NRNet
 from models.vgnet import VGNet
+from models.whisper import WhisperEncoder
 from utils.errors import UserError, reason
 from utils.files import replacing
 
 FORMAT = "talking-face network"
-NETWORKS = {network.__name__: network for network in (ATNet, ATNetSingle, NRNet, VGNet, Discriminator)}
+SPEECH = (ATNet, ATNetSingle, WhisperATNet, NRNet)  # networks that make coefficients of speech
+NETWORKS = {network.__name__: network for network in (*SPEECH, VGNet, Discriminator, WhisperEncoder)}
 
 
 def save_model(path: Path, model: nn.Module, metadata: dict | None = None, half: bool = False) -> None:

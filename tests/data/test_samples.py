@@ -8,7 +8,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.data import default_collate
 
-from data.atnet import SpeechSamples, silence_stretch
+from data.atnet import SpeechSamples, VoiceWindows, fall_silent, silence_stretch, speak_otherwise
 from data.augment import augment, draw_changes, reshape_faces
 from data.loader import Sampling, StepSampler, step_loader
 from data.store import ClipStore
@@ -191,3 +191,51 @@ def test_too_short_clips_are_an_error_that_says_so(store):
     with pytest.raises(UserError, match="no training clip has 99 frames"):
         PortraitSamples(store, store.ids, frames=99, seed=0)
     assert Path(store.path).name == "grid.h5"
+
+
+def test_a_window_of_voices_opens_the_mouth_where_it_is_loud(tmp_path):
+    """The drawn faces are loud while their mouths are open: whatever changes voice and speed must keep that."""
+    store = ClipStore(make_store(tmp_path / "store.h5", clips=4, frames=60))
+    windows = VoiceWindows(store, store.ids, 100, seed=0)
+    agreements, silent = [], 0
+    for number in range(40):
+        audio, motion = windows[number]
+        assert (
+            audio.shape == (64000,)
+            and motion.shape == (100, 136)
+            and audio.dtype == motion.dtype == np.float32
+        )
+        opening = motion.reshape(100, 68, 2)[:, 66, 1]
+        silent += not motion.any()
+        if opening.std() > 1e-3:
+            loudness = np.log10((audio.reshape(100, 640) ** 2).mean(1) + 1e-6)
+            agreements.append(np.corrcoef(loudness, opening)[0, 1])
+    assert np.mean(agreements) > 0.4 and 0 < silent < 12
+    again, _ = windows[39]
+    assert np.array_equal(audio, again)
+
+
+def test_motion_follows_a_changed_tempo():
+    """A mouth that opens with the sound does so at every speed."""
+    random = np.random.default_rng(0)
+    motion = np.zeros((50, 136), np.float32)
+    motion[20:30] = 1
+    audio = np.repeat(motion[:, 0], 640) * random.normal(0, 0.1, 32000).astype(np.float32)
+    for _ in range(8):
+        spoken, moved = speak_otherwise(audio, motion, random)
+        assert len(spoken) == 640 * len(moved)
+        loud = (spoken.reshape(-1, 640) ** 2).mean(1) > 0.002
+        assert abs(int(loud.argmax()) - int((moved[:, 0] > 0.5).argmax())) <= 1
+
+
+def test_a_mouth_closes_in_silence_and_opens_after_it():
+    audio, motion = np.ones(64000, np.float32), np.ones((100, 136), np.float32)
+    muted = 0
+    for seed in range(200):
+        sound, moved = fall_silent(audio, motion, np.random.default_rng(seed))
+        heard = sound.reshape(100, 640).any(1)
+        assert (moved[heard] == 1).all()
+        inside = np.convolve(~heard, np.ones(9), "same") == 9  # four frames and more within a silence
+        assert not moved[inside].any()
+        muted += not heard.all()
+    assert 20 < muted < 70

@@ -17,7 +17,16 @@ import demo
 from animation.blinks import LOWER_LIDS, UPPER_LIDS
 from animation.original import CANONICAL_FACE
 from animation.whole_faces import hear
-from models import ATNet, ATNetSingle, Discriminator, NRNet, VGNet, load_model, save_model
+from models import (
+    ATNet,
+    ATNetSingle,
+    Discriminator,
+    NRNet,
+    VGNet,
+    WhisperATNet,
+    load_model,
+    save_model,
+)
 from models.original.networks import ORIGINAL_NETWORKS
 from utils.audio.raw_speech import set_level
 from utils.errors import run
@@ -33,6 +42,8 @@ OUTPUTS = ["a.mp4", "a_full.mp4", "a_landmarks.npy", "a_panel.mp4"]
 
 def at_net(kind=ATNet, space: str = "motion"):
     sizes = SMALL | (dict(example_features=(8, 8), hidden=8, layers=2) if kind is ATNet else {})
+    if kind is WhisperATNet:
+        sizes = dict(width=8, hidden=4, encoder=dict(width=12, layers=1, heads=2))
     network = kind(**sizes, space=space)
     basis = np.linalg.qr(np.random.default_rng(0).normal(size=(136, 6)))[0]
     network.set_basis(CANONICAL_FACE if space == "original" else np.zeros(136), basis, np.ones(6), 0.03)
@@ -58,6 +69,7 @@ def files(tmp_path_factory) -> Path:
     torch.manual_seed(0)
     save_model(folder / "at.safetensors", at_net())
     save_model(folder / "single.safetensors", at_net(ATNetSingle))
+    save_model(folder / "whisper.safetensors", at_net(WhisperATNet))
     save_model(folder / "original.safetensors", at_net(space="original"))
     save_model(folder / "nr.safetensors", nr_net())
     save_model(folder / "nr_tc.safetensors", nr_net(temporal=True))
@@ -176,7 +188,7 @@ def test_sound_of_a_video_drives_the_face(files, tmp_path):
     assert abs(lengths(tmp_path / "again.mp4")[0] - 13) <= 1
 
 
-@pytest.mark.parametrize("kind", ["single", "original"])
+@pytest.mark.parametrize("kind", ["single", "original", "whisper"])
 def test_other_at_nets(files, tmp_path, kind):
     lstm, vg_net = ("true", "original_vg") if kind == "original" else ("false", "vg")
     weights = dict(at_model=files / f"{kind}.safetensors", vg_model=files / f"{vg_net}.safetensors")
@@ -259,7 +271,7 @@ def peak_memory(files: Path, folder: Path, seconds: int, at_model: str) -> int:
     return int(done.stdout.split()[-1])
 
 
-@pytest.mark.parametrize("at_model", ["at.safetensors", "nr_tc.safetensors"])
+@pytest.mark.parametrize("at_model", ["at.safetensors", "nr_tc.safetensors", "whisper.safetensors"])
 def test_memory_does_not_grow_with_length(at_model, files, tmp_path):
     longer, short = (peak_memory(files, tmp_path, seconds, at_model) for seconds in (24, 4))
     assert longer < 1.1 * short

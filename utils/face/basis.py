@@ -92,11 +92,13 @@ class LandmarkBasis:
         """coefficients (..., K) -> landmarks (..., D)"""
         return (coefficients @ self.components.T + self.mean).astype(np.float32)
 
+    def opening_weights(self) -> np.ndarray:
+        """(K,): how the inner lips' distance changes with each coefficient, to first order, float32"""
+        return (_opening_gradient() @ self.components).astype(np.float32)
+
     def opening_direction(self) -> np.ndarray:
         """(136,): how landmarks move on average per unit of mouth opening (regression on the opening)"""
-        gradient = np.zeros((68, 2))
-        gradient[LOWER_INNER_LIP, 1], gradient[UPPER_INNER_LIP, 1] = 1 / 3, -1 / 3
-        gradient = gradient.reshape(136)
+        gradient = _opening_gradient()
         response = self.components @ (self.eigenvalues * (self.components.T @ gradient))
         return response / (gradient @ response)
 
@@ -109,6 +111,13 @@ class LandmarkBasis:
         opening = (points[LOWER_INNER_LIP, 1] - points[UPPER_INNER_LIP, 1]).mean()
         excess = max(0.0, float(opening) - self.rest_opening)
         return (normalised - excess * self.opening_direction()).astype(np.float32)
+
+
+def _opening_gradient() -> np.ndarray:
+    """(136,): the inner lips' distance as a weighted sum of landmarks"""
+    gradient = np.zeros((68, 2))
+    gradient[LOWER_INNER_LIP, 1], gradient[UPPER_INNER_LIP, 1] = 1 / 3, -1 / 3
+    return gradient.reshape(136)
 
 
 @contextmanager
