@@ -29,7 +29,7 @@ from utils.errors import run
 from utils.media.images import write_image
 
 SNRS = ["clean", 20, 10, 0]  # dB
-SIGMAS = [0, 0.02, 0.04, 0.06, 0.08, 0.1]  # beyond, dlib finds hardly a face to measure
+SIGMAS = [0, 0.02, 0.04, 0.08]  # beyond, dlib finds hardly a face to measure
 NOISE_SNRS = "30,20,10,0,-10"
 SPLITS = {"test": "held out", "unseen": "unseen people"}
 FREE = "free speech"  # of all clips of another store
@@ -66,7 +66,8 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
     add_flag(flags, "larger", type=Path, nargs="+", default=[], help=composed)
     add_number(flags, "clips", 16, "held-out clips that VG-net is measured on", least=1)
     add_number(flags, "larger_clips", 4, "clips of each such store", least=1)
-    add_number(flags, "curve_clips", 4, "held-out clips for each point of its curve", least=1)
+    add_number(flags, "wild_clips", 5, "clips of free speech that VG-net is measured on", least=1)
+    add_number(flags, "curve_clips", 3, "held-out clips for each point of its curve", least=1)
     return parse_page(flags, "reports.tables", argv)
 
 
@@ -148,7 +149,7 @@ def free_tables(args: Namespace) -> list[Table]:
         for one in args.at_models
     ]
     networks = ["-model_name", args.vg_model, "-at_model", args.at_models[0]]
-    vg = runs.measure("vgnet_wild", "vgnet_test.py", *networks, *options)
+    vg = runs.measure("vgnet_wild", "vgnet_test.py", *networks, *options, "--clips", args.wild_clips)
     pictures = [STATIC, FROM_TRUTH, FROM_SPEECH, TRUTH]
     figures = [*FREE_PICTURES, *(figure for figure in FREE_FIGURES if figure != "silence_opening")]
     return [
