@@ -95,10 +95,15 @@ def at_tables(runs: Runs, args: Namespace) -> Iterator[Table]:
     lines = heard_lines(clean, [STATIC, PROJECTED], AT_FIGURES)
     yield Table("From the sound alone: AT-net, and AT-net on Whisper's features", lines, clean, note)
     lines = [
-        {"clips": clips_of(one), "row": one["network"], "SNR, dB": n} | row(one, AT_NET, VOICE)
+        {"clips": clips_of(one), "row": name_of(one), "SNR, dB": n} | row(one, AT_NET, VOICE)
         for (*_, n), one in found.items()
     ]
     yield Table("White noise on the voice", lines, [*found.values()])
+
+
+def name_of(metrics: dict) -> str:
+    """What a network is called in tables: its file"""
+    return Path(metrics["weights"]).stem
 
 
 def heard_lines(runs: Sequence[dict], more: Sequence[str], figures: Sequence[str]) -> list[dict]:
@@ -106,7 +111,7 @@ def heard_lines(runs: Sequence[dict], more: Sequence[str], figures: Sequence[str
     lines = []
     for clips in dict.fromkeys(map(clips_of, runs)):
         same = [one for one in runs if clips_of(one) == clips]
-        named = [(one["network"], AT_NET, one) for one in same] + [(name, name, same[0]) for name in more]
+        named = [(name_of(one), AT_NET, one) for one in same] + [(name, name, same[0]) for name in more]
         lines += [{"clips": clips, "row": label} | row(one, name, figures) for label, name, one in named]
     return lines
 

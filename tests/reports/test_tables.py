@@ -14,7 +14,8 @@ SCRIPT = """
 import json, pathlib, sys
 options = dict(zip(sys.argv, sys.argv[1:]))
 facts = json.loads({facts!r})
-facts.update(command=" ".join(["python", pathlib.Path(sys.argv[0]).name, *sys.argv[1:]]), split=options["--split"])
+facts.update(command=" ".join(["python", pathlib.Path(sys.argv[0]).name, *sys.argv[1:]]))
+facts.update(split=options.get("--split"), weights=options.get("-model_name"))
 if "nrnet" in sys.argv[0]:
     facts["rows"] = [dict(model="NR", noise=kind, snr=snr, heard_in_training=heard, lmd_mouth=error)
                      for kind, snr, heard, error in [("none", "clean", "", 2), ("hum", "20", True, 3)]]
@@ -25,13 +26,20 @@ folder = pathlib.Path(options["-sample_dir"])
 folder.mkdir(parents=True, exist_ok=True)
 (folder / "metrics.json").write_text(json.dumps(facts))
 """
-NAMES = [tables.AT_NET, tables.STATIC, tables.PROJECTED, tables.FROM_TRUTH, tables.FROM_SPEECH, tables.TRUTH]
+NAMES = [
+    tables.PLAIN,
+    tables.AT_NET,
+    tables.STATIC,
+    tables.PROJECTED,
+    tables.FROM_TRUTH,
+    tables.FROM_SPEECH,
+    tables.TRUTH,
+]
 KINDS = ("AT", "VG", "LANDMARK", "PAPER")
 FIGURES = dict.fromkeys([name for kind in KINDS for name in getattr(tables, f"{kind}_FIGURES")], 0.5)
 FIGURES |= dict.fromkeys([*tables.FREE_FIGURES, *tables.FREE_PICTURES], 0.5)
 FACTS = {
     "dataset": "grid",
-    "network": "ATNet",
     "clips": 3,
     "machine": {"gpu": None, "cores": 2, "processor": "x86_64"},
 }
@@ -78,6 +86,27 @@ def test_free_speech_is_every_clip_of_another_store(flags, tmp_path, capsys):
     for command in commands:
         assert f"--dataset_dir {wild}" in command and "--split all" in command and "lists" not in command
         assert "--videos 0" in command
+
+
+def test_larger_crops_are_measured_at_their_own_size(flags, tmp_path):
+    larger = tmp_path / "grid512.h5"
+    larger.touch()
+    assert run(tables.main, lambda: tables.parse_args([*flags, "-larger", str(larger)])) == 0
+    page = (tmp_path / "docs/results.md").read_text()
+    for name in (tables.STATIC, tables.PLAIN, tables.FROM_TRUTH):
+        assert sum(line.startswith(f"| grid512 | {name} |") for line in page.splitlines()) == 1
+    command = json.loads((tmp_path / "out/larger_grid512/run.json").read_text())["command"]
+    assert f"--dataset_dir {larger}" in command and "--split all" in command and "-at_model" not in command
+
+
+def test_two_networks_that_hear_stand_beside_each_other(flags, tmp_path):
+    other = tmp_path / "other"
+    other.touch()
+    flags.insert(flags.index("-at_models") + 2, str(other))
+    assert run(tables.main, lambda: tables.parse_args(flags)) == 0
+    page = (tmp_path / "docs/results.md").read_text()
+    for name in ("at", "other"):
+        assert sum(line.startswith(f"| held out (3 clips) | {name} |") for line in page.splitlines()) == 1 + 4
 
 
 def test_noise_on_landmarks_needs_no_sound(flags, tmp_path):
