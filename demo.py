@@ -3,7 +3,7 @@
     python demo.py                                            the default photo and speech -> results/demo.mp4
     python demo.py -p PHOTO -i AUDIO -sample_dir DIR -s NAME  any image, any audio or video file -> DIR/NAME.mp4
     python demo.py --panel --paste_back --save_landmarks      more views of the same face, beside NAME.mp4
-    python demo.py -at_model weights/nrnet.safetensors        landmarks by the noise-resilient NR-net
+    python demo.py -at_model weights/atnet.safetensors        landmarks by the paper's AT-net, or by an NR-net's weights
 
 The video is as long as the sound; memory does not grow with it. Flags take one dash or two.
 """
@@ -99,8 +99,9 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
         flags,
         "at_model",
         type=Path,
-        default=ROOT / "weights/atnet.safetensors",
-        help="AT-net's weights (default), or an NR-net's for noisy sound: weights/nrnet.safetensors",
+        default=ROOT / "weights/atnet_whisper.safetensors",
+        help="weights of the network that hears: an AT-net on Whisper's features (default), the paper's AT-net "
+        "(weights/atnet.safetensors) or an NR-net (weights/nrnet.safetensors)",
     )
     add_flag(
         flags, "vg_model", type=Path, default=ROOT / "weights/vgnet.safetensors", help="VG-net's weights"

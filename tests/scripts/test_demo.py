@@ -338,10 +338,10 @@ def test_existing_results_are_replaced(files, tmp_path):
     assert all((tmp_path / name).stat().st_size > 1000 for name in OUTPUTS)
 
 
-@pytest.mark.skipif(not (demo.ROOT / "weights/atnet.safetensors").exists(), reason="no shipped weights")
-def test_shipped_weights_rest_in_silence_and_move_in_speech(files, tmp_path):
+@pytest.mark.parametrize("name", ["atnet", "atnet_whisper"])
+def test_shipped_weights_rest_in_silence_and_move_in_speech(name, files, tmp_path):
     write_wave(tmp_path / "silence.wav", 48000, level=0)
-    shipped = dict(at_model=demo.ROOT / "weights/atnet.safetensors")
+    shipped = dict(at_model=demo.ROOT / f"weights/{name}.safetensors")
     opening = {}
     for name, sound in {
         "silence": tmp_path / "silence.wav",
