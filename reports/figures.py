@@ -37,7 +37,7 @@ PHRASE = slice(
     round(0.96 * SAMPLE_RATE), round(2.56 * SAMPLE_RATE)
 )  # of audio/speech.wav: a pause and a few words
 OPENING = slice(0, round(2.56 * SAMPLE_RATE))  # of the same
-SIDE, GIF_SIDE = 192, 160  # pixels of a face
+SIDE, GIF_SIDE = 192, 228  # pixels of a face
 ANGLES = (-45, -30, -15, 0, 15, 30, 45)
 RATIOS = (20, 10, 0)  # dB
 MOMENTS = 8  # frames of a recording
@@ -60,16 +60,22 @@ def speech() -> np.ndarray:
 
 
 def talking_faces(studio: Studio, out: Path) -> str:
-    """Three people, column by column from the photo to the result"""
-    frames, heads = [], ["example photo", *VIEWS]
-    takes = [(photo, studio.take(photo, speech()[OPENING], blink=True)) for photo in studio.people]
-    for i in range(0, min(len(take.frames) for _, take in takes), 2):
-        tiles = [tile for photo, take in takes for tile in (photo, *(take.view(i, view) for view in VIEWS))]
-        frames.append(grid([enlarge(tile, GIF_SIDE) for tile in tiles], len(heads), heads * len(takes)))
+    """Three people: the result, and below it, small, landmarks, attention and motion"""
+    takes = [studio.take(photo, speech()[OPENING], blink=True) for photo in studio.people]
+    frames = []
+    for i in range(0, min(len(take.frames) for take in takes), 2):
+        columns = []
+        for take in takes:
+            steps = np.concatenate(
+                [enlarge(take.view(i, view), GIF_SIDE // 3) for view in VIEWS[:-1]], axis=1
+            )
+            columns.append(np.concatenate([enlarge(take.view(i), GIF_SIDE), steps]))
+        frames.append(np.concatenate(columns, axis=1))
     write_gif(out, frames, FPS / 2)
     return (
         "Three people whom no network saw in training, speaking the first 2.6 s of `audio/speech.wav`, every other "
-        "frame: scikit-image's astronaut (NASA, public domain), GRID's s2 and s27 (CC BY 4.0)."
+        "frame; below, landmarks, attention and motion: scikit-image's astronaut (NASA, public domain), GRID's s2 and "
+        "s27 (CC BY 4.0)."
     )
 
 
