@@ -26,7 +26,7 @@ from torch import nn
 from tqdm import tqdm
 
 from animation.blinks import blink_stream
-from animation.composition import Change, Composer, fit_for_video
+from animation.composition import Change, Composer, Light, fit_for_video
 from animation.original import OriginalSubject, check_pair, original_transform
 from animation.stream import (
     Subject,
@@ -213,12 +213,14 @@ def speak(
     at_net: nn.Module, vg_net: nn.Module, face: Face, windows: Iterator[np.ndarray], blinks: int | None
 ) -> Iterator[Moment]:
     """The frames, one by one, while the windows (k, ...) of the sound come in; blinks: their times' seed, if any"""
-    image = to_network(to_tensor(face.crop)).to(next(vg_net.parameters()).device)
+    light = Light.of(face.crop)
+    image = to_network(to_tensor(light.shown(face.crop))).to(next(vg_net.parameters()).device)
     landmarks = rechunk(landmark_stream(at_net, face.subject, rechunk(windows, CHUNK)), CHUNK)
     landmarks = landmarks if blinks is None else blink_stream(landmarks, blinks)
     for piece, output in frame_stream(vg_net, image, face.subject.example_landmarks, landmarks):
         points = face.subject.pixels(piece, vg_net.config["size"])
-        yield from map(Moment, points, to_uint8(output.frames[0]), Change.of(output))
+        changes = [change.under(light) for change in Change.of(output)]
+        yield from map(Moment, points, light.back(to_uint8(output.frames[0])), changes)
 
 
 def write_results(args: Namespace, face: Face, moments: Iterator[Moment]) -> list[Path]:

@@ -16,6 +16,9 @@ from utils.face.alignment import apply_transform, chain, crop_face, invert_trans
 
 # H.264 players stop at 36,864 blocks of 16 x 16 pixels (level 5.2) and at 4,096 pixels a side.
 LARGEST_VIDEO, LONGEST_SIDE = 36_864 * 256, 4096
+DARK, LIT = 140, 200  # the brightest of a face in little light, and of one in good light, of 255
+COLOURLESS = 4  # levels between the colours of a grey photo, as JPEG leaves them
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 FACE_OUTLINE = [*range(17), 26, 25, 24, 19, 18, 17]  # jaw and brows
 
 
@@ -64,10 +67,44 @@ class Change(NamedTuple):
         """What leaves the example as it is"""
         return cls(*(np.zeros((size, size, *more), np.float32) for more in ((2,), (), (3,))))
 
+    def under(self, light: Light) -> Change:
+        """The same, of the photo as it is, where the network saw it as `light.shown`"""
+        return self._replace(motion=light.back(self.motion))
+
     def pictures(self) -> tuple[np.ndarray, np.ndarray]:
         """Attention and motion as pictures (h, w, 3) uint8"""
         attention = np.repeat((self.attention * 255).round().astype(np.uint8)[..., None], 3, axis=-1)
         return attention, self.motion.round().clip(0, 255).astype(np.uint8)
+
+
+class Light(NamedTuple):
+    """A photo's exposure and colour, which what the network paints has to take on
+
+    gain: by which a dark photo is brightened before the network, which learnt from lit faces, sees it; grey: whether
+    the photo has no colours.
+    """
+
+    gain: float
+    grey: bool
+
+    @classmethod
+    def of(cls, crop: np.ndarray) -> Light:
+        """crop (size, size, 3) uint8"""
+        brightest = max(float(np.percentile(crop.max(-1), 98)), 1.0)
+        grey = int(np.ptp(crop.astype(int), axis=-1).max()) <= COLOURLESS
+        return cls(1.0 if brightest > DARK else LIT / brightest, grey)
+
+    def shown(self, crop: np.ndarray) -> np.ndarray:
+        """crop uint8 -> as the network sees it"""
+        return crop if self.gain == 1 else np.clip(crop * self.gain, 0, 255).round().astype(np.uint8)
+
+    def back(self, pictures: np.ndarray) -> np.ndarray:
+        """pictures (..., 3) that the network made -> in the light of the photo, of the same type"""
+        if self.gain == 1 and not self.grey:
+            return pictures
+        made = pictures / np.float32(self.gain)
+        made = np.repeat((made @ LUMA)[..., None], 3, axis=-1) if self.grey else made
+        return made.round().astype(np.uint8) if pictures.dtype == np.uint8 else made.astype(pictures.dtype)
 
 
 class Composer:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from animation.composition import Change, Composer, face_mask, fit_for_video
+from animation.composition import Change, Composer, Light, face_mask, fit_for_video
 from models import VGNet
 from utils.errors import UserError
 from utils.face.alignment import apply_transform, chain, crop_face, invert_transform, scaling
@@ -138,6 +138,19 @@ def test_a_crop_of_another_size_shows_what_the_whole_photo_does(photo):
     again = crop_face(whole, chain(TRANSFORM, scaling(2)), 256)
     assert crop.shape == (256, 256, 3) and np.abs(crop - again).mean() < 0.5
     assert np.abs(crop - again)[40:-40, 40:-40].max() <= 6
+
+
+def test_what_is_painted_takes_the_light_of_a_dark_photo_and_of_a_grey_one(photo):
+    dark, grey = photo // 5, np.repeat(photo[..., :1], 3, axis=-1)
+    assert Light.of(photo) == (1, False) and Light.of(grey) == (1, True) and Light.of(dark).gain > 3
+    assert Light.of(photo).shown(photo) is photo and Light.of(photo).back(photo) is photo
+    light = Light.of(dark)
+    assert np.abs(light.back(light.shown(dark)).astype(int) - dark).max() <= 1
+    assert np.percentile(light.shown(dark), 98) > 150
+    red = change(motion=np.float32([200, 20, 20])).under(Light.of(grey)).motion
+    assert np.ptp(red, axis=-1).max() < 1e-3 and red[0, 0, 0] == pytest.approx(
+        0.299 * 200 + 0.701 * 20, abs=0.01
+    )
 
 
 def test_a_face_that_leaves_the_photo(photo):
