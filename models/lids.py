@@ -30,6 +30,7 @@ OVERLAP = 0.1  # of half an eye's width, by which a closed lid hides the lower o
 MOUTH = ((64, 60), (65, 67), (63, 61), (8,))
 RESTING = 0.02  # gap between dlib's inner lips of a closed mouth, in half image sizes
 SEALED = 2.5  # times that gap, or 0.8 of the example's, from which lips begin to seal
+TEETH = 1.5  # times that gap, from which an example shows what is between its lips
 LIP_MARGIN = 0.1  # of half the mouth's width: a warped lip's edge lies about so far outside its landmarks
 
 
@@ -79,7 +80,7 @@ def seal_lips(source: Tensor, target: Tensor) -> Eye:
         (one[..., lower, 1] - one[..., upper, 1]).mean(-1, keepdim=True) / RESTING for one in (source, target)
     )
     begin = (0.8 * shown).clamp(1.2, SEALED)
-    closed = ((begin - gap) / (begin - 1)).clamp(0, 1) * (shown - 1).clamp(0, 1)
+    closed = ((begin - gap) / (begin - 1)).clamp(0, 1) * (shown - TEETH).clamp(0, 1)
     lips = (_lid(places[..., lip, :]) for lip in (lower, upper))
     rim, end = (
         lip + lip.new_tensor([side, 0.0]) for lip, side in zip(lips, (-LIP_MARGIN, LIP_MARGIN), strict=True)

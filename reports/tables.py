@@ -65,8 +65,8 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
     composed = "stores of larger crops than VG-net's: measure it at their size, too"
     add_flag(flags, "larger", type=Path, nargs="+", default=[], help=composed)
     add_number(flags, "clips", 16, "held-out clips that VG-net is measured on", least=1)
-    add_number(flags, "larger_clips", 4, "clips of each such store", least=1)
-    add_number(flags, "wild_clips", 5, "clips of free speech that VG-net is measured on", least=1)
+    add_number(flags, "larger_clips", 3, "clips of each such store", least=1)
+    add_number(flags, "wild_clips", 4, "clips of free speech that VG-net is measured on", least=1)
     add_number(flags, "curve_clips", 3, "held-out clips for each point of its curve", least=1)
     return parse_page(flags, "reports.tables", argv)
 
