@@ -156,6 +156,10 @@ def save_sample(path: Path, predicted: Tensor, true: Tensor, basis: LandmarkBasi
 
 def train(args: Namespace, device: torch.device) -> None:
     """The loop: batch, loss, update; now and then a validation, a picture, a checkpoint."""
+    if args.encoder and (args.features != "whisper" or args.load_model):
+        raise UserError(
+            "-encoder: is for -features whisper without -load_model, whose weights have an encoder"
+        )
     store = ClipStore(args.dataset_dir)
     basis_path = args.pca or default_basis_path(args.dataset_dir)
     basis = LandmarkBasis.load(basis_path)

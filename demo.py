@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 from animation.blinks import blink_stream
 from animation.composition import Change, Composer, Light, fit_for_video
-from animation.original import OriginalSubject, check_pair, original_transform
+from animation.original import OriginalSubject, check_pair, is_original, original_transform
 from animation.stream import (
     Subject,
     audio_windows,
@@ -118,7 +118,7 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
     add_number(flags, "blink_seed", 8, "another number is other times to blink", least=0)
     add_switch(flags, "crop", False, "NAME.mp4 is the face alone, as the network makes it")
     pixels = "NAME.mp4 is the face alone, at so many pixels a side (the network's are 128)"
-    add_number(flags, "size", None, pixels, least=32, below=4097, kind=int)
+    add_number(flags, "size", None, pixels, least=32, below=3073, kind=int)
     add_switch(flags, "panel", False, "also NAME_panel.mp4: landmarks, attention, motion, result")
     both = "NAME.mp4 is the face alone, and NAME_full.mp4 the whole photo"
     add_switch(flags, "paste_back", False, both)
@@ -213,7 +213,7 @@ def speak(
     at_net: nn.Module, vg_net: nn.Module, face: Face, windows: Iterator[np.ndarray], blinks: int | None
 ) -> Iterator[Moment]:
     """The frames, one by one, while the windows (k, ...) of the sound come in; blinks: their times' seed, if any"""
-    light = Light.of(face.crop)
+    light = Light(1.0, False) if is_original(vg_net) else Light.of(face.crop)
     image = to_network(to_tensor(light.shown(face.crop))).to(next(vg_net.parameters()).device)
     landmarks = rechunk(landmark_stream(at_net, face.subject, rechunk(windows, CHUNK)), CHUNK)
     landmarks = landmarks if blinks is None else blink_stream(landmarks, blinks)

@@ -116,6 +116,8 @@ def save_sample(path: Path, fake: VGOutput, batch: Batch) -> None:
 
 def build(args: Namespace, size: int, device: torch.device) -> tuple[VGNet, dict[str, nn.Module]]:
     """The generator, and the discriminators that have a weight, as the flags describe them"""
+    if args.lids and args.warp == "none":
+        raise UserError("-lids true: lids are a warp's; give -warp landmark or -warp flow, too")
     torch.manual_seed(args.seed)
     names = ("width", "blocks", "recurrence", "warp", "dropout", "attention", "lids")
     generator = VGNet(**{name: getattr(args, name) for name in names}, size=size)
@@ -137,7 +139,8 @@ def warm_start(model: VGNet, path: Path | None) -> None:
         return
     base = load_model(path, expect=VGNet)
     same = {name for name, value in base.config.items() if value == model.config[name]}
-    if base.config["warp"] != "none" and same >= base.config.keys() - {"warp", "lids"}:
+    more = WARPS.index(model.config["warp"]) >= WARPS.index(base.config["warp"]) > 0
+    if more and same >= base.config.keys() - {"warp", "lids"}:
         model.start_from_warp(base)
     else:
         take_weights(model, base, path)

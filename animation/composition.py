@@ -16,7 +16,11 @@ from utils.face.alignment import apply_transform, chain, crop_face, invert_trans
 
 # H.264 players stop at 36,864 blocks of 16 x 16 pixels (level 5.2) and at 4,096 pixels a side.
 LARGEST_VIDEO, LONGEST_SIDE = 36_864 * 256, 4096
-DARK, LIT = 140, 200  # the brightest of a face in little light, and of one in good light, of 255
+DARK, LIT, LARGEST_GAIN = (
+    140,
+    200,
+    6.0,
+)  # the brightest of a face in little light, and of one in good light, of 255
 COLOURLESS = 4  # levels between the colours of a grey photo, as JPEG leaves them
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 FACE_OUTLINE = [*range(17), 26, 25, 24, 19, 18, 17]  # jaw and brows
@@ -90,9 +94,10 @@ class Light(NamedTuple):
     @classmethod
     def of(cls, crop: np.ndarray) -> Light:
         """crop (size, size, 3) uint8"""
-        brightest = max(float(np.percentile(crop.max(-1), 98)), 1.0)
+        brightest = max(float(np.percentile(crop.max(-1), 98)), LIT / LARGEST_GAIN)
+        clipped = max(float(crop.max()), 1.0)
         grey = int(np.ptp(crop.astype(int), axis=-1).max()) <= COLOURLESS
-        return cls(1.0 if brightest > DARK else LIT / brightest, grey)
+        return cls(1.0 if brightest > DARK else max(1.0, min(LIT / brightest, 255 / clipped)), grey)
 
     def shown(self, crop: np.ndarray) -> np.ndarray:
         """crop uint8 -> as the network sees it"""

@@ -180,8 +180,11 @@ class VGNet(nn.Module):
         size, batch = image.shape[-1], len(image)
         opened, eyes = landmarks, []
         if self.config["lids"]:
-            opened, eyes = open_lids(example_landmarks, landmarks)
-            eyes.append(seal_lips(example_landmarks, landmarks))
+            with torch.autocast(
+                image.device.type, enabled=False
+            ):  # bfloat16 would move points by a pixel's part
+                opened, eyes = open_lids(example_landmarks, landmarks)
+                eyes.append(seal_lips(example_landmarks, landmarks))
         sampling = landmark_sampling(example_landmarks, opened, size)
         mouth = fold(mouth_maps(landmarks, example_landmarks, size))
         still = sample(image, cover_closed(sampling, eyes) if eyes else sampling)

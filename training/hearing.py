@@ -26,8 +26,8 @@ AT_ONCE = 8  # windows
 
 
 def heard_path(store: Path) -> Path:
-    """grid.h5 -> grid_whisper.h5, a folder -> whisper.hdf5 inside, which no store's file is called"""
-    return store / "whisper.hdf5" if store.is_dir() else store.with_name(f"{store.stem}_whisper.h5")
+    """grid.h5 -> grid_whisper.hdf5, a folder -> whisper.hdf5 inside: no store's file is called so"""
+    return store / "whisper.hdf5" if store.is_dir() else store.with_name(f"{store.stem}_whisper.hdf5")
 
 
 def heard_windows(args: Namespace, model: WhisperATNet, store: ClipStore, ids: Sequence[str]) -> Path:

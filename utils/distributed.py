@@ -20,6 +20,8 @@ from utils.cli import device_list, pick_device
 from utils.errors import Terminated, UserError, run
 from utils.memory import keep_freed_memory
 
+PATIENCE = timedelta(hours=2)  # so long processes wait for the main one, which may prepare features
+
 
 def rank() -> int:
     return dist.get_rank() if dist.is_initialized() else 0
@@ -88,7 +90,7 @@ def launch(train: Callable[[Namespace, torch.device], None], args: Namespace) ->
     keep_freed_memory()
     ids = device_list(args.device_ids)
     if "LOCAL_RANK" in os.environ:
-        with group(args.cuda) as device:
+        with group(args.cuda, PATIENCE) as device:
             train(args, device)
         return
     if not (args.cuda and torch.cuda.is_available()) or len(ids) == 1:
@@ -125,7 +127,7 @@ def _spawned(number: int, train: Callable, args: Namespace, ids: list[int]) -> N
     os.environ.update(RANK=str(number), LOCAL_RANK=str(ids[number]), WORLD_SIZE=str(len(ids)))
 
     def train_in_group(args: Namespace) -> None:
-        with group(cuda=True) as device:
+        with group(True, PATIENCE) as device:
             train(args, device)
 
     status = run(train_in_group, lambda: args)

@@ -319,6 +319,7 @@ def test_repeated_signals_do_not_interrupt_the_saving(torchrun, monkeypatch):
         (["-frames", "500"], "no training clip has 500 frames"),
         (["-channels", "4,x"], "4,x: give 5 widths"),
         (["-load_model", "nowhere.safetensors"], "nowhere.safetensors: no such file"),
+        (["-lids", "true"], "-lids true"),
     ],
 )
 def test_mistakes_are_one_line_and_exit_2(options, message, store, tmp_path, capsys):

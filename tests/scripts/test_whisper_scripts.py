@@ -87,7 +87,7 @@ def test_windows_are_heard_once_and_again_where_something_changed(home, tmp_path
     for folder, seed in (("a", 7), ("b", 7), ("c", 8)):
         assert train(home, tmp_path / folder, *options, "-seed", seed) == 0
     assert len(heard) == 2
-    assert "grid_whisper.h5: was made with other flags" in capsys.readouterr().err
+    assert "grid_whisper.hdf5: was made with other flags" in capsys.readouterr().err
 
 
 def test_training_goes_on_from_weights_without_the_encoder(home, trained, tmp_path):
