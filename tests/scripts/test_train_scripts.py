@@ -201,6 +201,14 @@ def test_weights_can_be_fine_tuned(store, tmp_path, capsys):
     options = ("-steps", 1, "-warp", "flow", "-load_model", tmp_path / "none.safetensors")
     assert train(vgnet, store, tmp_path / "refused", *options) == 2
     assert "none.safetensors: its network has warp none" in capsys.readouterr().err
+    lesser = ("-warp", "landmark", "-load_model", tmp_path / "flow" / "vgnet.safetensors")
+    assert train(vgnet, store, tmp_path / "refused", "-steps", 1, *lesser) == 2
+    assert "its network has warp flow" in capsys.readouterr().err
+    lids = ("-lids", "true", "-load_model", start)
+    assert train(vgnet, store, tmp_path / "lids", "-steps", 1, "-lr", 0, *lids) == 0
+    same({n: first[n] for n in trained}, {n: weights(tmp_path / "lids")[n] for n in trained}, rtol=0, atol=0)
+    assert train(vgnet, store, tmp_path / "refused", "-steps", 1, "-lids", "true", "-warp", "none") == 2
+    assert "-lids true: lids are a warp's" in capsys.readouterr().err
 
 
 def test_both_discriminators_train_and_resume(store, tmp_path, capsys):
@@ -319,7 +327,7 @@ def test_repeated_signals_do_not_interrupt_the_saving(torchrun, monkeypatch):
         (["-frames", "500"], "no training clip has 500 frames"),
         (["-channels", "4,x"], "4,x: give 5 widths"),
         (["-load_model", "nowhere.safetensors"], "nowhere.safetensors: no such file"),
-        (["-lids", "true"], "-lids true"),
+        (["-encoder", "whisper.safetensors"], "-encoder: is for -features whisper"),
     ],
 )
 def test_mistakes_are_one_line_and_exit_2(options, message, store, tmp_path, capsys):
