@@ -66,10 +66,9 @@ def talking_faces(studio: Studio, out: Path) -> str:
     for i in range(0, min(len(take.frames) for take in takes), 2):
         columns = []
         for take in takes:
-            steps = np.concatenate(
-                [enlarge(take.view(i, view), GIF_SIDE // 3) for view in VIEWS[:-1]], axis=1
-            )
-            columns.append(np.concatenate([enlarge(take.view(i), GIF_SIDE), steps]))
+            steps = [enlarge(take.view(i, view), GIF_SIDE // 3) for view in VIEWS[:-1]]
+            result = enlarge(take.view(i), GIF_SIDE // 3 * 3)
+            columns.append(np.concatenate([result, np.concatenate(steps, axis=1)]))
         frames.append(np.concatenate(columns, axis=1))
     write_gif(out, frames, FPS / 2)
     return (
