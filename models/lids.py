@@ -88,18 +88,40 @@ def seal_lips(source: Tensor, target: Tensor) -> Eye:
     return Eye(middle, axis, normal, rim, end, closed, places[..., chin, 1])
 
 
-def cover_closed(sampling: Tensor, eyes: Sequence[Eye]) -> Tensor:
-    """sampling (B, T, S, S, 2) of a warp -> the same, but where eyes close, that of the skin which covers them
+class Cover(NamedTuple):
+    """Where skin covers an eye: rows and columns of the picture, and for each of their pixels the normalised place
+    whose skin comes there, (B T, h, W, 2)"""
+
+    rows: slice
+    columns: slice
+    there: Tensor
+
+
+def covers(eyes: Sequence[Eye], size: int) -> list[Cover]:
+    """What covers the eyes in pictures of `size` pixels
 
     Rims are sharp: what enlarges a sampling calls `slide` for the larger size, for an enlarged rim would show the eye
     in it, squeezed.
     """
-    size, closed = sampling.shape[2], sampling.clone()
-    field, pixels = fold(sampling).movedim(-1, 1), pixel_grid(size, size, sampling)
+    made = []
     for eye, box in zip(eyes, BOXES, strict=False):
+        if (
+            eye.closed.device.type == "cpu" and not eye.closed.any()
+        ):  # asking a GPU would wait
+            continue
         rows, columns = (slice(*(round(edge * size) for edge in side)) for side in box)
-        lid, above = slide(pixels[rows, columns], eye)
-        there = fold(pixels[rows, columns] + lid * (above > 0).unsqueeze(-1))
+        pixels = pixel_grid(size, size, eye.closed)[rows, columns]
+        lid, above = slide(pixels, eye)
+        made.append(Cover(rows, columns, fold(pixels + lid * (above > 0).unsqueeze(-1))))
+    return made
+
+
+def cover_closed(sampling: Tensor, covers: Sequence[Cover]) -> Tensor:
+    """sampling (B, T, S, S, 2) of a warp -> the same, but where eyes close, that of the skin which covers them"""
+    if not covers:
+        return sampling
+    closed, field = sampling.clone(), fold(sampling).movedim(-1, 1)
+    for rows, columns, there in covers:
         found = F.grid_sample(field, there, padding_mode="border", align_corners=False)
         closed[..., rows, columns, :] = unfold(found.movedim(1, -1), len(sampling))
     return closed

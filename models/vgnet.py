@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from models.convgru import ConvGRU
 from models.layers import ResidualBlock, conv, fold, mlp, unfold, upconv
-from models.lids import Eye, cover_closed, open_lids, seal_lips
+from models.lids import Eye, cover_closed, covers, open_lids, seal_lips
 from models.warp import landmark_sampling, mouth_maps, sample
 
 WARPS, ATTENTIONS = ("none", "landmark", "flow"), ("map", "none")
@@ -185,14 +185,14 @@ class VGNet(nn.Module):
             ):  # bfloat16 would move points by a pixel's part
                 opened, eyes = open_lids(example_landmarks, landmarks)
                 eyes.append(seal_lips(example_landmarks, landmarks))
-        sampling = landmark_sampling(example_landmarks, opened, size)
+        sampling, skin = landmark_sampling(example_landmarks, opened, size), covers(eyes, size)
         mouth = fold(mouth_maps(landmarks, example_landmarks, size))
-        still = sample(image, cover_closed(sampling, eyes) if eyes else sampling)
+        still = sample(image, cover_closed(sampling, skin))
         shown = torch.cat([_before_tanh(fold(still)), mouth], dim=1)
         motion, attention, flow = self._maps(self.refine(torch.cat([features, shown.to(features)], dim=1)))
         if flow is not None:
             sampling = sampling + unfold(_smooth_flow(flow), batch)
-            still = sample(image, cover_closed(sampling, eyes) if eyes else sampling)
+            still = sample(image, cover_closed(sampling, skin))
         wider = mouth[:, 2:]
         motion = motion + _before_tanh(fold(still)) + wider * self.mouth_colour.view(1, 3, 1, 1)
         alpha = self._attention(attention, motion, MOUTH_ATTENTION * wider)

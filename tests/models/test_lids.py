@@ -6,7 +6,7 @@ import torch
 from skimage.data import astronaut
 
 from animation.blinks import LOWER_LIDS, UPPER_LIDS, close_lids
-from models.lids import BOXES, cover_closed, open_lids, seal_lips
+from models.lids import BOXES, cover_closed, covers, open_lids, seal_lips
 from models.warp import landmark_sampling, pixel_grid, sample
 from utils.face.landmarks import TEMPLATE, normalise
 
@@ -15,7 +15,8 @@ FACE = normalise(TEMPLATE)
 
 def lidded_sampling(source: torch.Tensor, target: torch.Tensor, size: int) -> torch.Tensor:
     opened, eyes = open_lids(source, target)
-    return cover_closed(landmark_sampling(source, opened, size), [*eyes, seal_lips(source, target)])
+    skin = covers([*eyes, seal_lips(source, target)], size)
+    return cover_closed(landmark_sampling(source, opened, size), skin)
 
 
 SHARES = np.linspace(0, 1, 6, dtype=np.float32)
