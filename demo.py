@@ -15,10 +15,9 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -26,7 +25,7 @@ from torch import nn
 from tqdm import tqdm
 
 from animation.blinks import blink_stream
-from animation.composition import Change, Composer, Light, fit_for_video
+from animation.composition import Change, Light
 from animation.original import OriginalSubject, check_pair, is_original, original_transform
 from animation.stream import (
     Subject,
@@ -36,6 +35,7 @@ from animation.stream import (
     rechunk,
     sound_frames,
 )
+from animation.views import Face, Moment, choose_views
 from animation.whole_faces import WholeFaceSubject
 from models import ATNet, ATNetSingle, NRNet, VGNet, WhisperATNet, load_model
 from models.layers import fold_norms
@@ -46,9 +46,7 @@ from utils.errors import UserError, note, run
 from utils.face.alignment import apply_transform, crop_face, crop_transforms
 from utils.face.basis import LandmarkBasis
 from utils.face.detector import FaceDetector, find_face
-from utils.face.landmarks import to_crop_size
 from utils.files import replacing, writable_folder
-from utils.media.drawing import draw_landmarks, enlarge, grid
 from utils.media.images import read_photo, to_network, to_tensor, to_uint8
 from utils.media.read import sound_length, stream_audio
 from utils.media.write import VideoWriter
@@ -56,26 +54,6 @@ from utils.media.write import VideoWriter
 ROOT = Path(__file__).parent
 SOUND_RATE = 48000  # of the video's sound track; the networks hear SAMPLE_RATE
 CHUNK = 16  # frames that the networks make at a time
-TILE = 256  # pixels of a panel's pictures
-
-
-class Face(NamedTuple):
-    """The photo's face: transform (2, 3) from photo to crop, crop (size, size, 3), landmarks (68, 2) in the crop."""
-
-    photo: np.ndarray
-    transform: np.ndarray
-    crop: np.ndarray
-    landmarks: np.ndarray
-    subject: Subject
-
-
-class Moment(NamedTuple):
-    """One frame of the result: landmarks (68, 2) in crop pixels, VG-net's frame (size, size, 3) uint8, and how that
-    came of the photo."""
-
-    landmarks: np.ndarray
-    frame: np.ndarray
-    change: Change
 
 
 def parse_args(argv: list[str] | None = None) -> Namespace:
@@ -248,48 +226,6 @@ def write_results(args: Namespace, face: Face, moments: Iterator[Moment]) -> lis
         if args.save_landmarks:
             np.save(stack.enter_context(replacing(landmarks_file)), np.stack(landmarks))
     return [*views, landmarks_file] if args.save_landmarks else [*views]
-
-
-def choose_views(args: Namespace, face: Face) -> dict[Path, Callable[[Moment], np.ndarray]]:
-    """The videos to write, each with the function that draws its frames."""
-    whole, alone = "", None
-    if args.paste_back:
-        whole, alone = "_full", ""
-    elif args.crop or args.size:
-        whole, alone = None, ""
-    views = {}
-    if alone is not None:
-        views[alone] = enlarged_face(face, args.size) if args.size else lambda moment: moment.frame
-    if whole is not None:
-        views[whole] = whole_photo(face)
-    if args.panel:
-        result = enlarged_face(face, TILE)
-        views["_panel"] = lambda moment: draw_panel(moment, result(moment))
-    return {args.sample_dir / f"{args.save_name}{ending}.mp4": draw for ending, draw in views.items()}
-
-
-def whole_photo(face: Face) -> Callable[[Moment], np.ndarray]:
-    """Draws the photo, at its own resolution where a video can have it."""
-    photo, transform = fit_for_video(face.photo, face.transform)
-    if photo is not face.photo:
-        print(f"the photo is scaled to {photo.shape[1]} x {photo.shape[0]} for H.264", file=sys.stderr)
-    compose = Composer(photo, transform, face.landmarks, len(face.crop))
-    return lambda moment: compose(moment.change)
-
-
-def enlarged_face(face: Face, size: int) -> Callable[[Moment], np.ndarray]:
-    """Draws the crop out of the photo's own pixels, at `size` pixels a side."""
-    compose = Composer.of_crop(face.photo, face.transform, face.landmarks, len(face.crop), size)
-    return lambda moment: compose(moment.change)
-
-
-def draw_panel(moment: Moment, result: np.ndarray) -> np.ndarray:
-    """Landmarks | attention | motion | result"""
-    points = to_crop_size(moment.landmarks, 128 * TILE // len(moment.frame))
-    attention, motion = moment.change.pictures()
-    captions = ["landmarks", "attention", "motion", "result"]
-    tiles = [draw_landmarks(TILE, points), enlarge(attention, TILE), enlarge(motion, TILE), result]
-    return grid(tiles, captions=captions)
 
 
 if __name__ == "__main__":

@@ -105,9 +105,7 @@ def covers(eyes: Sequence[Eye], size: int) -> list[Cover]:
     """
     made = []
     for eye, box in zip(eyes, BOXES, strict=False):
-        if (
-            eye.closed.device.type == "cpu" and not eye.closed.any()
-        ):  # asking a GPU would wait
+        if eye.closed.device.type == "cpu" and not eye.closed.any():  # asking a GPU would wait
             continue
         rows, columns = (slice(*(round(edge * size) for edge in side)) for side in box)
         pixels = pixel_grid(size, size, eye.closed)[rows, columns]

@@ -14,6 +14,7 @@ from PIL import Image
 
 import convert
 import demo
+from animation import views
 from animation.blinks import LOWER_LIDS, UPPER_LIDS
 from animation.original import CANONICAL_FACE
 from animation.whole_faces import hear
@@ -383,7 +384,7 @@ def test_an_interrupted_run_leaves_nothing_half_written(files, tmp_path, monkeyp
             raise error
         return np.zeros((64, 64, 3), np.uint8)
 
-    monkeypatch.setattr(demo, "draw_panel", draw)
+    monkeypatch.setattr(views, "draw_panel", draw)
     assert run_demo(files, tmp_path, "--panel", "--paste_back", "--save_landmarks") == status
     assert [p.name for p in tmp_path.iterdir()] == ["a.mp4"] and (tmp_path / "a.mp4").read_bytes() == b"old"
 
