@@ -16,11 +16,8 @@ from utils.face.alignment import apply_transform, chain, crop_face, invert_trans
 
 # H.264 players stop at 36,864 blocks of 16 x 16 pixels (level 5.2) and at 4,096 pixels a side.
 LARGEST_VIDEO, LONGEST_SIDE = 36_864 * 256, 4096
-DARK, LIT, LARGEST_GAIN = (
-    140,
-    200,
-    6.0,
-)  # the brightest of a face in little light, and of one in good light, of 255
+DARK, LIT = 140, 200  # of 255, the brightest of a face in little light, and in good light
+LARGEST_GAIN = 6.0
 COLOURLESS = 4  # levels between the colours of a grey photo, as JPEG leaves them
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 FACE_OUTLINE = [*range(17), 26, 25, 24, 19, 18, 17]  # jaw and brows
@@ -60,10 +57,8 @@ class Change(NamedTuple):
             flow = (output.sampling[0] - pixel_grid(size, size, output.sampling)) * (size / 2)
         motion = (output.motion[0].float().movedim(1, -1) + 1) * 127.5
         arrays = (flow, output.attention[0, :, 0].float(), motion)
-        eyes = [
-            [Eye(*(part[:1, i : i + 1].cpu() for part in eye)) for eye in output.eyes]
-            for i in range(len(flow))
-        ]
+        closed = [[part[:1].cpu() for part in eye] for eye in output.eyes]  # once, not frame by frame
+        eyes = [[Eye(*(part[:, i : i + 1] for part in eye)) for eye in closed] for i in range(len(flow))]
         return [*map(cls, *(array.cpu().numpy() for array in arrays), eyes)]
 
     @classmethod

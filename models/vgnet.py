@@ -41,8 +41,8 @@ class VGNet(nn.Module):
     width 64 and blocks 9 are the paper's. warp "landmark" moves the example's pixels by the landmarks first, and lets
     attention and motion paint what a warp cannot show (not in the paper); "flow" also learns how skin moves between the
     landmarks. lids: with a warp, closing eyes are covered by the skin above them (not in the paper). attention "none"
-    regresses frames directly: they are the motion map, as if the attention were open
-    everywhere. size: of the square images, a multiple of 16.
+    regresses frames directly: they are the motion map, as if the attention were open everywhere. size: of the square
+    images, a multiple of 16.
     """
 
     def __init__(
@@ -180,9 +180,8 @@ class VGNet(nn.Module):
         size, batch = image.shape[-1], len(image)
         opened, eyes = landmarks, []
         if self.config["lids"]:
-            with torch.autocast(
-                image.device.type, enabled=False
-            ):  # bfloat16 would move points by a pixel's part
+            # bfloat16 would move points by a part of a pixel.
+            with torch.autocast(image.device.type, enabled=False):
                 opened, eyes = open_lids(example_landmarks, landmarks)
                 eyes.append(seal_lips(example_landmarks, landmarks))
         sampling, skin = landmark_sampling(example_landmarks, opened, size), covers(eyes, size)

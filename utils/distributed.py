@@ -90,7 +90,7 @@ def launch(train: Callable[[Namespace, torch.device], None], args: Namespace) ->
     keep_freed_memory()
     ids = device_list(args.device_ids)
     if "LOCAL_RANK" in os.environ:
-        with group(args.cuda, PATIENCE) as device:
+        with group(args.cuda) as device:
             train(args, device)
         return
     if not (args.cuda and torch.cuda.is_available()) or len(ids) == 1:
@@ -127,7 +127,7 @@ def _spawned(number: int, train: Callable, args: Namespace, ids: list[int]) -> N
     os.environ.update(RANK=str(number), LOCAL_RANK=str(ids[number]), WORLD_SIZE=str(len(ids)))
 
     def train_in_group(args: Namespace) -> None:
-        with group(True, PATIENCE) as device:
+        with group(cuda=True) as device:
             train(args, device)
 
     status = run(train_in_group, lambda: args)
@@ -136,10 +136,10 @@ def _spawned(number: int, train: Callable, args: Namespace, ids: list[int]) -> N
 
 
 @contextmanager
-def group(cuda: bool, patience: timedelta | None = None) -> Iterator[torch.device]:
+def group(cuda: bool, patience: timedelta = PATIENCE) -> Iterator[torch.device]:
     """Joins the process group that the environment describes; NCCL on GPUs, gloo on CPUs; gives this process's device.
 
-    patience: how long one process waits for another (default: PyTorch's).
+    patience: how long one process waits for another (default: two hours).
     """
     use_gpu = cuda and torch.cuda.is_available()
     device = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if use_gpu else torch.device("cpu")
