@@ -13,8 +13,8 @@ from itertools import count, islice
 import numpy as np
 
 from utils.audio import FPS
+from utils.face.landmarks import LOWER_LIDS, UPPER_LIDS
 
-UPPER_LIDS, LOWER_LIDS = [37, 38, 43, 44], [41, 40, 47, 46]
 SHUT = 0.6  # of the gap between the lids, by which landmarks close
 LOWER_SHARE = 0.05  # of that, by the lower lid
 FALL, REST, RISE = 2.0, 1.0, 4.0  # frames

@@ -15,7 +15,8 @@ JAW = list(range(0, 17))
 BROWS = list(range(17, 27))
 EYES = list(range(36, 48))
 MOUTH = list(range(48, 68))
-FAST = [37, 38, 40, 41, 43, 44, 46, 47, *MOUTH]  # lids and mouth
+UPPER_LIDS, LOWER_LIDS = [37, 38, 43, 44], [41, 40, 47, 46]  # the ones above the others
+FAST = [*UPPER_LIDS, *LOWER_LIDS, *MOUTH]
 INNER_MOUTH = list(range(60, 68))
 # Nose and eye corners: they keep their place while a person talks and blinks.
 STABLE = [27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 39, 42, 45]
