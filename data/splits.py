@@ -101,13 +101,18 @@ def split_grid(ids: Iterable[str]) -> dict[str, list[str]]:
             chosen["test"] += clips
             chosen["unseen"] += clips
             continue
-        shuffled = sorted(clips, key=lambda id: (crc32(id.encode()), id))
-        share = max(round(len(clips) / SHARE), int(len(clips) >= 3))
-        tests = 0 if by_speaker else share
-        chosen["val"] += shuffled[:share]
-        chosen["test"] += shuffled[share : share + tests]
-        chosen["train"] += shuffled[share + tests :]
+        for split, own in split_speaker(clips, tests=not by_speaker).items():
+            chosen[split] += own
     return {split: sorted(clips) for split, clips in chosen.items()}
+
+
+def split_speaker(ids: list[str], tests: bool = True) -> dict[str, list[str]]:
+    """One speaker's clips -> those of train, val and, with `tests`, test"""
+    shuffled = sorted(ids, key=lambda id: (crc32(id.encode()), id))
+    share = max(round(len(ids) / SHARE), int(len(ids) >= 3))
+    tested = share if tests else 0
+    parts = dict(val=shuffled[:share], test=shuffled[share : share + tested])
+    return parts | dict(train=shuffled[share + tested :])
 
 
 def read_lists(folder: Path) -> dict[str, list[str]]:

@@ -15,6 +15,8 @@ from torch import nn
 from models.atnet import ATNet, ATNetSingle
 from models.atnet_whisper import WhisperATNet
 from models.discriminators import Discriminator
+from models.lips.generator import LipToSpeech
+from models.lips.judges import SpeechJudge, SyncNet
 from models.nrnet import NRNet
 from models.vgnet import VGNet
 from models.whisper import WhisperEncoder
@@ -23,7 +25,8 @@ from utils.files import replacing
 
 FORMAT = "talking-face network"
 SPEECH = (ATNet, ATNetSingle, WhisperATNet, NRNet)  # networks that make coefficients of speech
-NETWORKS = {network.__name__: network for network in (*SPEECH, VGNet, Discriminator, WhisperEncoder)}
+LIPS = (LipToSpeech, SpeechJudge, SyncNet)
+NETWORKS = {network.__name__: network for network in (*SPEECH, VGNet, Discriminator, WhisperEncoder, *LIPS)}
 
 
 def save_model(path: Path, model: nn.Module, metadata: dict | None = None, half: bool = False) -> None:

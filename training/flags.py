@@ -13,9 +13,16 @@ from utils.cli import add_device_flags, add_flag, add_number, add_switch
 
 
 def add_training_flags(
-    parser: ArgumentParser, name: str, steps: int, batch_size: int, frames: int, lr: float
+    parser: ArgumentParser,
+    name: str,
+    steps: int,
+    batch_size: int,
+    frames: int,
+    lr: float,
+    paper: str = "frames 16, rate 2e-4",
+    beta1: float = 0.5,
 ) -> None:
-    """Flags that atnet.py and vgnet.py share. name: of the network; the numbers are the script's defaults."""
+    """Flags of scripts that train on a clip store. name: of the network; the numbers are the script's defaults."""
     add_device_flags(parser)
     add_split_flags(parser, "train.txt and val.txt", store=True)
     add_flag(parser, "load_model", type=Path, help="weights to start from, instead of random ones")
@@ -25,12 +32,18 @@ def add_training_flags(
     add_flag(
         parser, "sample_dir", type=Path, default=pictures, help=f"folder of pictures (default {pictures})"
     )
-    add_loop_flags(parser, steps, batch_size, frames, lr, paper="frames 16, rate 2e-4")
+    add_loop_flags(parser, steps, batch_size, frames, lr, paper, beta1)
     add_switch(parser, "augment", True, "change voices, faces and light (default true)")
 
 
 def add_loop_flags(
-    parser: ArgumentParser, steps: int, batch_size: int, frames: int, lr: float, paper: str
+    parser: ArgumentParser,
+    steps: int,
+    batch_size: int,
+    frames: int,
+    lr: float,
+    paper: str,
+    beta1: float = 0.5,
 ) -> None:
     """Flags of every training loop; paper: what the paper set, for the help"""
     number = partial(add_number, parser)
@@ -39,7 +52,7 @@ def add_loop_flags(
     number("accumulate", 1, "batches a step, whose gradients are averaged", least=1)
     number("frames", frames, f"frames a clip; the paper: {paper}", least=2)
     number("lr", lr, f"Adam's learning rate; the paper: {paper}", least=0)
-    number("beta1", 0.5, "Adam's first beta, the paper's", least=0, below=1)
+    number("beta1", beta1, "Adam's first beta, the paper's", least=0, below=1)
     number("beta2", 0.999, "Adam's second beta, the paper's", least=0, below=1)
     number("cooldown", 0, "last steps, over which the rate falls to zero", least=0)
     number("clip", 5.0, "largest gradient norm, 0 for any", least=0)

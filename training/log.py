@@ -29,6 +29,16 @@ class Log:
             for name, value in values.items():
                 self.writer.add_scalar(f"{prefix}/{name}", value, step)
 
+    def picture(self, name: str, pixels: Tensor, step: int) -> None:
+        """pixels (1 or 3, H, W), uint8 or in [0, 1]"""
+        if self.writer:
+            self.writer.add_image(name, pixels, step)
+
+    def sound(self, name: str, samples: Tensor, rate: int, step: int) -> None:
+        """samples (N,) in [-1, 1]"""
+        if self.writer:
+            self.writer.add_audio(name, samples.unsqueeze(0), step, rate)
+
     def close(self) -> None:
         if self.writer:
             self.writer.close()

@@ -270,7 +270,11 @@ class Buffers:
 
 
 def adam(network: nn.Module, args: Namespace) -> torch.optim.Adam:
-    return torch.optim.Adam(network.parameters(), lr=args.lr, betas=(args.beta1, args.beta2), fused=True)
+    """What scripts may add to Adam are the flags -weight_decay and -amsgrad."""
+    more = {name: getattr(args, name) for name in ("weight_decay", "amsgrad") if name in args}
+    return torch.optim.Adam(
+        network.parameters(), lr=args.lr, betas=(args.beta1, args.beta2), fused=True, **more
+    )
 
 
 def learning_rate(step: int, args: Namespace) -> float:

@@ -34,6 +34,17 @@ def add_flag(parser: ArgumentParser, name: str, *short: str, **options) -> None:
     parser.add_argument(*short, f"-{name}", f"--{name}", dest=name, **options)
 
 
+def renamed(argv: list[str], names: dict[str, str]) -> list[str]:
+    """A command's words, with flags of the original's (--grid, --grid=DIR) under our names: {"grid": "dataset_dir"}"""
+
+    def rename(word: str) -> str:
+        flag, equals, value = word.partition("=")
+        name = names.get(flag.lstrip("-")) if flag.startswith("-") else None
+        return f"--{name}{equals}{value}" if name else word
+
+    return [rename(word) for word in argv]
+
+
 def add_number(
     parser: ArgumentParser,
     name: str,

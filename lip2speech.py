@@ -1,0 +1,247 @@
+"""Train lip-to-speech: the mouth of a silent talking face to its voice (VCA-GAN, NeurIPS 2021).
+
+    python lip2speech.py --grid store/grid.h5 --checkpoint_dir model/lip2speech --subject overlap
+    python lip2speech.py --grid store/grid.h5 --subject overlap --batch_size 88 --epochs 500 --eval_step 720 \\
+        --dataparallel True --gpu 0,1,2,3                       # the paper's, on four GPUs
+    torchrun --nproc_per_node 8 lip2speech.py ...               # more, also over machines
+    python lip2speech.py --grid store/grid.h5 --checkpoint WEIGHTS.safetensors --mode test    # its validation figures
+
+The store comes from `python -m preprocess.grid`. The original's flags and ours mean the same: --grid is -dataset_dir,
+--checkpoint_dir -model_dir, --checkpoint -load_model, --eval_step -validate_every, --window_size -frames, --augmentations
+-augment, --gpu -device_ids, --workers -num_thread, --temp -temperature. --epochs counts passes over the training clips,
+in place of -steps. To resume, run the same command again. Writes MODEL_DIR/NAME.safetensors, the weights of the best
+validation, for lip2speech_test.py, NAME_last.safetensors, and NAME_state.pt, with the discriminators.
+"""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser, Namespace
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from data.lip2speech import MouthSamples, change_mouths
+from data.splits import spread
+from data.store import ClipStore
+from data.subjects import SUBJECTS, subject, subject_ids
+from models import load_model
+from models.lips.generator import LipToSpeech, Speech
+from models.lips.judges import LEAST_FRAMES, SpeechJudge, SyncNet
+from training.export import start_from
+from training.flags import add_training_flags
+from training.log import mean_values
+from training.loop import Run
+from training.losses.lip2speech import (
+    R1_EVERY,
+    Batch,
+    contrast_loss,
+    generator_loss,
+    judge_loss,
+    masked_error,
+    reconstruction_loss,
+    text_loss,
+)
+from training.losses.vgnet import frozen
+from training.pictures import save_rows
+from utils.audio import SAMPLE_RATE
+from utils.audio.vocoder import deemphasised, griffin_lim
+from utils.cli import add_flag, add_number, add_switch, parser, renamed
+from utils.distributed import launch, world_size
+from utils.errors import UserError, run
+
+NAMES = dict(
+    grid="dataset_dir", checkpoint_dir="model_dir", checkpoint="load_model", eval_step="validate_every",
+    window_size="frames", augmentations="augment", gpu="device_ids", workers="num_thread", temp="temperature",
+)  # fmt: skip
+CLIPS = 24  # of the validation, at most, the same each time
+VOICE = 64  # numbers that describe a voice, with -speaker
+
+
+def parse_args(argv: list[str] | None = None) -> Namespace:
+    flags = parser(__doc__)
+    paper = "40 frames, rate 1e-4, 22 clips a GPU"
+    add_training_flags(flags, "lip2speech", 100000, 22, 40, 1e-4, paper, beta1=0.9)
+    add_run_flags(flags)
+    add_network_flags(flags)
+    add_loss_flags(flags)
+    args = flags.parse_args(renamed(sys.argv[1:] if argv is None else argv, NAMES))
+    if args.mode != "train" and args.load_model is None:
+        raise UserError(f"--mode {args.mode}: needs the weights to measure; give --checkpoint FILE")
+    if args.adversarial_weight and args.frames < LEAST_FRAMES:
+        raise UserError(f"--window_size {args.frames}: the discriminators need {LEAST_FRAMES} frames or more")
+    if not args.dataparallel:
+        args.device_ids = args.device_ids.split(",")[0]
+    return args
+
+
+def add_run_flags(flags: ArgumentParser) -> None:
+    """Whose clips, for how long, and in what way"""
+    help = f"{SUBJECTS} (default overlap); data/subjects.py has the rules"
+    add_flag(flags, "subject", type=subject, default="overlap", help=help)
+    add_number(flags, "epochs", None, "passes over the training clips, in place of -steps", least=1, kind=int)
+    modes = "val, test: only print what the weights of --checkpoint make of that split"
+    add_flag(flags, "mode", choices=("train", "val", "test"), default="train", help=modes)
+    add_switch(flags, "dataparallel", True, "train on all of --gpu (default), or false for the first alone")
+    add_number(flags, "weight_decay", 1e-5, "Adam's, the original's", least=0)
+    add_switch(flags, "amsgrad", True, "Adam's variant, the original's (default true)")
+
+
+def add_network_flags(flags: ArgumentParser) -> None:
+    """What the networks look like"""
+    number = partial(add_number, flags)
+    number("size", 112, "side of the mouth crops in pixels, the paper's", least=32)
+    number("front", 64, "channels of the front-end's first layer, the paper's", least=4)
+    number("context", 512, "width of the sentence encoder, the paper's", least=8)
+    number("decoder", 512, "channels of the decoder's first layer, the paper's; a multiple of 16", least=16)
+    number("postnet", 128, "channels of the postnet's first layer, the paper's", least=8)
+    number("noise", 128, "channels of noise, the paper's", least=1)
+    number("dropout", 0.3, "behind the front-end and in the encoder, the paper's", least=0, below=1)
+    number("judges", 32, "channels of the discriminators' first layers, the paper's", least=4)
+    number("sync_width", 128, "channels of the sync net's first layer, the paper's", least=4)
+    learned = "let training find the sync net's temperature, from --temp on"
+    add_switch(flags, "learned_temperature", False, learned)
+    speaker = (
+        "a recording of the speaker says whose voice is wanted, so that it can be chosen (the paper: no)"
+    )
+    add_switch(flags, "speaker", False, speaker)
+
+
+def add_loss_flags(flags: ArgumentParser) -> None:
+    """What counts for how much in training"""
+    number = partial(add_number, flags, least=0)
+    number("reconstruction_weight", 50.0, "errors of mels and spectrum; the paper's: 50")
+    number("adversarial_weight", 1.0, "GAN loss of the three discriminators; the paper's: 1")
+    number("adversarial_start", 0, "step from which they train; the paper's: 0")
+    number("sync_weight", 1.0, "both losses of the sync net; the paper's: 1")
+    number("temperature", 1.0, "of the sync net's contrast between frames; the paper's: 1")
+    number("text_weight", 0.0, "letters of the transcript, read by the encoder (the paper: no)")
+
+
+def build(args: Namespace, device: torch.device) -> tuple[LipToSpeech, dict[str, nn.Module]]:
+    """The generator, and what judges it, where that has a weight. Raises UserError for a -decoder of no sixteenths."""
+    if args.decoder % 16:
+        raise UserError(
+            f"-decoder {args.decoder}: the decoder halves its channels four times; give a multiple of 16"
+        )
+    torch.manual_seed(args.seed)
+    names = ("size", "front", "context", "decoder", "postnet", "noise", "dropout")
+    options = dict(text=args.text_weight > 0, voice=VOICE if args.speaker else 0)
+    model = LipToSpeech(**{name: getattr(args, name) for name in names}, **options)
+    judges: dict[str, nn.Module] = {}
+    if args.adversarial_weight:
+        judges["judge"] = SpeechJudge(args.context, args.judges)
+    if args.sync_weight:
+        features = model.frontend.features
+        judges["sync"] = SyncNet(features, args.sync_width, args.temperature, args.learned_temperature)
+    for network in (model, *judges.values()):
+        network.to(device)
+    model.frontend.to(memory_format=torch.channels_last)
+    return model, judges
+
+
+def ids_of(args: Namespace, store: ClipStore, split: str, optional: bool = False) -> list[str]:
+    """The clips of a split. Raises UserError where there are none, unless `optional`."""
+    return subject_ids(store, args.subject, split, args.splits, args.dataset, optional)
+
+
+def hear(network: nn.Module, batch: Batch) -> Speech:
+    """The generator's output for a batch of `MouthSamples`"""
+    whole = bool((batch["frames"] == batch["mouths"].shape[1]).all())
+    mouths = change_mouths(batch["mouths"], batch.get("changes"))
+    return network(mouths, None if whole else batch["frames"], voice=batch.get("voice"))
+
+
+def teach_judges(
+    judging: dict[str, nn.Module], speech: Speech, batch: Batch, run: Run, judged: bool
+) -> tuple[dict[str, Tensor], Tensor | None]:
+    """One step of the discriminators and of the sync net -> their losses, and what the sync net hears in the true mel"""
+    parts, heard = {}, None
+    if judged:
+        with run.autocast():
+            loss, parts = judge_loss(judging["judge"], batch, speech, run.done % R1_EVERY == 0)
+        run.update("judge", loss)
+    if "sync" in judging:
+        with run.autocast():
+            heard = judging["sync"](batch["mel"])
+        temperature = run.networks["sync"].temperature
+        run.update("sync", contrast_loss(speech.seen.local.detach(), heard, batch["frames"], temperature))
+        heard = heard.detach()
+    return parts, heard
+
+
+@torch.no_grad()
+def validate(model: LipToSpeech, store: ClipStore, ids: list[str], device: torch.device) -> dict[str, float]:
+    """Over whole clips, the same ones with the same noise each time: errors of mels, of the spectrum and of letters"""
+    samples, rows = MouthSamples(store, ids, model.config["size"], 0, 0, augment=False), []
+    for number, id in enumerate(spread(ids, CLIPS)):
+        clip = samples.whole(id)
+        batch = {name: tensor.unsqueeze(0).to(device) for name, tensor in clip.items()}
+        torch.manual_seed(number)
+        speech = hear(model, batch)
+        parts = reconstruction_loss(speech, batch)
+        parts |= dict(fine=masked_error(speech.mels[2], batch["mel"], torch.ones_like(batch["mel"][:, 0])))
+        if speech.seen.text is not None:
+            parts["text"] = text_loss(speech.seen.text, batch)
+        rows.append(parts)
+    return mean_values(rows)
+
+
+def save_sample(run: Run, speech: Speech, batch: Batch) -> None:
+    """Mels of the batch's first clips, true above made, as a picture and for TensorBoard, there with the sound"""
+    true, made = (((mels[:4].float().flip(1) + 1) / 2).clamp(0, 1) for mels in (batch["mel"], speech.mels[2]))
+    rows = [(mels.unsqueeze(1).expand(-1, 3, -1, -1) * 255).byte().cpu() for mels in (true, made)]
+    save_rows(run.picture(), rows)
+    log = run.bar.log
+    log.picture("mel/true above made", torch.cat([true[0], made[0]])[None].cpu(), run.done)
+    for name, spectrum in (("true", batch["spectrum"]), ("made", speech.spectrum)):
+        sound = deemphasised(griffin_lim(spectrum[0].float().cpu())).clamp(-1, 1)
+        log.sound(f"sound/{name}", sound, SAMPLE_RATE, run.done)
+
+
+def train(args: Namespace, device: torch.device) -> None:
+    """The loop: batch, discriminators' and sync net's updates, generator's update; now and then a validation."""
+    store = ClipStore(args.dataset_dir)
+    ids = dict(train=ids_of(args, store, "train"), val=ids_of(args, store, "val", optional=True))
+    if args.epochs:
+        args.steps = -(-args.epochs * len(ids["train"]) // (args.batch_size * args.accumulate * world_size()))
+    model, judges = build(args, device)
+    start_from(model, args.load_model)
+    run = Run(args, device, dict(model=model) | judges, store, ids, subject=args.subject)
+    samples = MouthSamples(
+        store, ids["train"], args.size, args.frames, args.seed, args.augment, args.speaker_power, args.speaker
+    )
+    generate, judging = run.parallel(model), {name: run.parallel(judge) for name, judge in judges.items()}
+    for batch in run.steps(samples):
+        judged = "judge" in judging and run.done >= args.adversarial_start
+        with run.autocast():
+            speech = hear(generate, batch)
+        parts, heard = teach_judges(judging, speech, batch, run, judged)
+        judge = judges["judge"] if judged else None
+        with run.autocast(), frozen(judges.values()):
+            loss, generated = generator_loss(speech, batch, judge, judges.get("sync"), heard, args)
+        run.update("model", loss)
+        if run.step_done(parts | generated, batch["mouths"].shape[:2].numel()):
+            exported = run.averaged()
+            run.save(exported, validate(exported, store, ids["val"], device), by="fine")
+            save_sample(run, speech, batch)
+
+
+def measure(args: Namespace, device: torch.device) -> None:
+    """Prints the validation figures of weights on a split; lip2speech_test.py has the paper's figures"""
+    store = ClipStore(args.dataset_dir)
+    model = load_model(args.load_model, device, expect=LipToSpeech)
+    errors = validate(model, store, ids_of(args, store, args.mode), device)
+    print(
+        f"{args.load_model}, {args.mode}: "
+        + ", ".join(f"{name} {value:.4f}" for name, value in errors.items())
+    )
+
+
+def main(args: Namespace) -> None:
+    launch(train if args.mode == "train" else measure, args)
+
+
+if __name__ == "__main__":
+    sys.exit(run(main, parse_args))

@@ -1,0 +1,280 @@
+"""Lip-to-speech: a silent mouth to mel and linear spectra (VCA-GAN, Kim, Hong and Ro, NeurIPS 2021, Section 3).
+
+Front-end and sentence encoder make local features and a global context of the video; the decoder draws a mel spectrum
+from the local ones in three sizes, and between them looks up the context (visual context attention); the postnet turns
+the finest mel into magnitudes for a vocoder.
+
+S are video frames, 25 a second; a mel has four columns a frame. Of D channels of the decoder, 512 as published, the
+three sizes have D / 4, D / 8 and D / 16.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.lips.frontend import VisualFrontend
+from utils.audio.mel import BINS, MELS
+from utils.letters import CLASSES
+
+ROWS = 20  # of the coarsest mel
+HALF = 1 / math.sqrt(2)  # keeps the variance of a sum of two
+
+
+class Context(NamedTuple):
+    """What is seen. local (B, S, F), context (B, S, C); text (B, S, 28) logits of letters, where the network has them."""
+
+    local: Tensor
+    context: Tensor
+    text: Tensor | None
+
+
+class Speech(NamedTuple):
+    """What is said. Normalised mels (utils.audio.mel) of three sizes: (B, 20, S), (B, 40, 2 S), (B, 80, 4 S);
+    spectrum (B, 321, 4 S) magnitudes; attention: over S frames, (B, S, S) of the first size, (B, 2 S, S) of the second;
+    seen: the context that it was made of.
+    """
+
+    mels: tuple[Tensor, Tensor, Tensor]
+    spectrum: Tensor
+    attention: tuple[Tensor, Tensor]
+    seen: Context
+
+
+class LipToSpeech(nn.Module):
+    """mouths (B, S, H, W), lengths (B,) or None for all S -> `Speech`
+
+    front, context, decoder, postnet: widths, the paper's by default. noise: channels of z; size: side of the mouth crops
+    that training used, in pixels. text: a head that writes letters; voice: numbers that describe the wanted voice, 0 for
+    a network without a choice of voices (both not in the paper). Padding beyond a clip's length is neither attended to
+    nor heard by the sentence encoder.
+    """
+
+    def __init__(
+        self,
+        size: int = 112,
+        front: int = 64,
+        context: int = 512,
+        decoder: int = 512,
+        postnet: int = 128,
+        noise: int = 128,
+        dropout: float = 0.3,
+        text: bool = False,
+        voice: int = 0,
+    ) -> None:
+        super().__init__()
+        self.config = dict(size=size, front=front, context=context, decoder=decoder, postnet=postnet)
+        self.config |= dict(noise=noise, dropout=dropout, text=text, voice=voice)
+        self.frontend = VisualFrontend(front)
+        local = self.frontend.features
+        self.dropout = nn.Dropout(dropout)
+        self.encoder = nn.GRU(local, context, 2, batch_first=True, bidirectional=True, dropout=dropout)
+        self.summary = nn.Linear(2 * context, context)
+        self.letters = nn.Linear(context, CLASSES) if text else None
+        self.voice = VoiceEncoder(voice) if voice else None
+        self.decoder = Decoder(local + noise + voice, context, decoder)
+        self.postnet = Postnet(postnet)
+
+    def forward(
+        self,
+        mouths: Tensor,
+        lengths: Tensor | None = None,
+        noise: Tensor | None = None,
+        voice: Tensor | None = None,
+    ) -> Speech:
+        """noise (B, Z, 20, S): drawn anew if None; voice: (B, 80, M), a recording's normalised mel, if there is a choice"""
+        seen = self.look(mouths, lengths)
+        return self.speak(seen, lengths, noise, voice)
+
+    def look(self, mouths: Tensor, lengths: Tensor | None = None) -> Context:
+        """The front-end and the sentence encoder (Section 3.1)"""
+        return self.read(self.frontend(mouths), lengths)
+
+    def read(self, local: Tensor, lengths: Tensor | None = None) -> Context:
+        """local (B, S, F), what the front-end made -> what the sentence encoder adds"""
+        local = self.dropout(local)
+        heard = self._encode(local, lengths)
+        context = self.summary(heard)
+        return Context(local, context, self.letters(context) if self.letters else None)
+
+    def _encode(self, local: Tensor, lengths: Tensor | None) -> Tensor:
+        if lengths is None:
+            return self.encoder(local)[0]
+        packed = nn.utils.rnn.pack_padded_sequence(local, lengths.cpu(), True, enforce_sorted=False)
+        heard = self.encoder(packed)[0]
+        return nn.utils.rnn.pad_packed_sequence(heard, True, total_length=local.shape[1])[0]
+
+    def speak(
+        self,
+        seen: Context,
+        lengths: Tensor | None = None,
+        noise: Tensor | None = None,
+        voice: Tensor | None = None,
+        reach: int | None = None,
+    ) -> Speech:
+        """The decoder and the postnet. reach: how many frames away it may look up the context (None: anywhere)."""
+        batch, steps, _ = seen.local.shape
+        if noise is None:
+            noise = torch.randn(batch, self.config["noise"], ROWS, steps, device=seen.local.device)
+        columns = [seen.local.transpose(1, 2)]
+        if self.voice:
+            if voice is None:
+                raise ValueError("this network needs a recording of the wanted voice")
+            columns.append(self.voice(voice).unsqueeze(2).expand(-1, -1, steps))
+        known = torch.cat(columns, dim=1).unsqueeze(2).expand(-1, -1, ROWS, -1)
+        mask = attention_mask(steps, lengths, reach, seen.local.device)
+        mels, attention = self.decoder(torch.cat([known, noise.to(known)], dim=1), seen.context, mask)
+        return Speech(mels, self.postnet(mels[2]), attention, seen)
+
+
+def attention_mask(
+    steps: int, lengths: Tensor | None, reach: int | None, device: torch.device
+) -> Tensor | None:
+    """(B or 1, S, S): which frames (last) each frame's columns may look at; None for all"""
+    frames = torch.arange(steps, device=device)
+    mask = None
+    if lengths is not None:
+        mask = (frames < lengths.to(device).view(-1, 1, 1)).expand(-1, steps, -1)
+    if reach is not None and reach < steps - 1:
+        near = (frames.view(1, -1, 1) - frames).abs() <= reach
+        mask = near if mask is None else mask & near
+    return mask
+
+
+class Decoder(nn.Module):
+    """Section 3.2: visual features and noise (B, I, 20, S) -> mels of three sizes, and the two attention maps"""
+
+    def __init__(self, inputs: int, context: int, width: int) -> None:
+        super().__init__()
+        half, coarse, middle, fine = (width // part for part in (2, 4, 8, 16))
+        self.bottleneck = blocks(inputs, width, half, half)
+        self.coarse = blocks(half, coarse, coarse, coarse)
+        self.attend1 = ContextAttention(ROWS * coarse, context, half, 1, middle)
+        self.merge1 = nn.Conv2d(coarse + middle, coarse, 5, padding=2)
+        self.middle = blocks(coarse, middle, middle, middle, up=True)
+        self.attend2 = ContextAttention(2 * ROWS * middle, context, half, 2, fine)
+        self.merge2 = nn.Conv2d(middle + fine, middle, 5, padding=2)
+        self.fine = blocks(middle, fine, fine, fine, up=True)
+        self.to_mels = nn.ModuleList(
+            nn.Sequential(nn.BatchNorm2d(n), nn.LeakyReLU(0.2), nn.Conv2d(n, 1, 1), nn.Tanh())
+            for n in (coarse, middle, fine)
+        )
+
+    def forward(self, known: Tensor, context: Tensor, mask: Tensor | None):
+        first = self.coarse(self.bottleneck(known))
+        found, attention1 = self.attend1(first, context, mask)
+        second = self.middle(self.merge1(torch.cat([first, found], dim=1)))
+        found, attention2 = self.attend2(second, context, mask)
+        third = self.fine(self.merge2(torch.cat([second, found], dim=1)))
+        mels = zip(self.to_mels, (first, second, third), strict=True)
+        return tuple(head(maps).squeeze(1) for head, maps in mels), (attention1, attention2)
+
+
+def blocks(inputs: int, *widths: int, up: bool = False) -> nn.Sequential:
+    """Residual blocks of these widths; up: the first of them doubles height and width"""
+    pairs = zip((inputs, *widths), widths, strict=False)
+    return nn.Sequential(*(GeneratorBlock(a, b, up and i == 0) for i, (a, b) in enumerate(pairs)))
+
+
+class GeneratorBlock(nn.Module):
+    """Two normalised 5 x 5 convolutions beside a shortcut, over the root of two; up: at twice the height and width"""
+
+    def __init__(self, inputs: int, outputs: int, up: bool = False) -> None:
+        super().__init__()
+        self.up = up
+        self.norm1, self.conv1 = nn.BatchNorm2d(inputs), nn.Conv2d(inputs, outputs, 5, padding=2)
+        self.norm2, self.conv2 = nn.BatchNorm2d(outputs), nn.Conv2d(outputs, outputs, 5, padding=2)
+        self.shortcut = nn.Conv2d(inputs, outputs, 1, bias=False) if inputs != outputs else nn.Identity()
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """(B, C, F, T) -> (B, C', F, T), or (B, C', 2 F, 2 T)"""
+        made = F.leaky_relu(self.norm1(maps), 0.2)
+        side = self.shortcut(maps)  # before it is doubled, which gives the same and costs a quarter
+        if self.up:
+            made, side = (F.interpolate(one, scale_factor=2.0) for one in (made, side))
+        made = self.conv2(F.leaky_relu(self.norm2(self.conv1(made)), 0.2))
+        return (made + side) * HALF
+
+
+class ContextAttention(nn.Module):
+    """Section 3.2, Eq. 3: each column of a mel's maps asks the video's context what it needs
+
+    maps (B, C, F, scale S), context (B, S, K) -> found (B, channels, F, scale S), attention (B, scale S, S)
+    """
+
+    def __init__(self, column: int, context: int, width: int, scale: int, channels: int) -> None:
+        super().__init__()
+        self.scale, self.channels = scale, channels
+        self.query = nn.Linear(column, width)
+        self.key, self.value = nn.Linear(context, width), nn.Linear(context, width)
+        self.out = nn.Linear(width, ROWS * scale * channels)
+
+    def forward(self, maps: Tensor, context: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        query = self.query(maps.flatten(1, 2).transpose(1, 2))
+        scores = query @ self.key(context).transpose(1, 2) / math.sqrt(query.shape[-1])
+        if mask is not None:
+            scores = scores.masked_fill(~mask.repeat_interleave(self.scale, 1), float("-inf"))
+        attention = scores.float().softmax(-1).to(scores.dtype)
+        found = self.out(attention @ self.value(context)).unflatten(-1, (-1, self.channels))
+        return found.permute(0, 3, 2, 1), attention
+
+
+class Postnet(nn.Module):
+    """Section 3.3: normalised mels (B, 80, T) -> magnitudes (B, 321, T), which may come out slightly negative"""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv1d(MELS, width, 7, padding=3),
+            nn.BatchNorm1d(width),
+            nn.LeakyReLU(0.2),
+            PostnetBlock(width, 2 * width),
+            PostnetBlock(2 * width, 2 * width),
+            PostnetBlock(2 * width, 2 * width),
+            nn.Conv1d(2 * width, BINS, 1, bias=False),
+        )
+
+    def forward(self, mels: Tensor) -> Tensor:
+        return self.layers(mels)
+
+
+class PostnetBlock(nn.Module):
+    """Two convolutions over time beside a shortcut, over the root of two"""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.conv1, self.conv2 = (
+            nn.Conv1d(inputs, inputs, 5, padding=2),
+            nn.Conv1d(inputs, outputs, 5, padding=2),
+        )
+        self.shortcut = nn.Conv1d(inputs, outputs, 1, bias=False) if inputs != outputs else nn.Identity()
+
+    def forward(self, maps: Tensor) -> Tensor:
+        made = self.conv2(F.leaky_relu(self.conv1(F.leaky_relu(maps, 0.2)), 0.2))
+        return (made + self.shortcut(maps)) * HALF
+
+
+class VoiceEncoder(nn.Module):
+    """A recording's normalised mel (B, 80, M) -> (B, numbers): how its speaker sounds, whatever is said
+
+    Means and deviations over time of what three convolutions hear. Columns of mere silence do not count.
+    """
+
+    def __init__(self, numbers: int, width: int = 128) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for inputs in (MELS, width, width):
+            layers += [nn.Conv1d(inputs, width, 5, padding=2), nn.ReLU(inplace=True)]
+        self.layers, self.out = nn.Sequential(*layers), nn.Linear(2 * width, numbers)
+
+    def forward(self, mels: Tensor) -> Tensor:
+        heard = (mels.amax(1, keepdim=True) > -0.9).float()
+        count = heard.sum(-1).clamp(min=1)
+        maps = self.layers(mels)
+        mean = (maps * heard).sum(-1) / count
+        spread = ((maps - mean.unsqueeze(-1)).square() * heard).sum(-1) / count
+        return self.out(torch.cat([mean, (spread + 1e-6).sqrt()], dim=1))
