@@ -7,10 +7,11 @@
     python lip2speech.py --grid store/grid.h5 --checkpoint WEIGHTS.safetensors --mode test    # its validation figures
 
 The store comes from `python -m preprocess.grid`. The original's flags and ours mean the same: --grid is -dataset_dir,
---checkpoint_dir -model_dir, --checkpoint -load_model, --eval_step -validate_every, --window_size -frames, --augmentations
--augment, --gpu -device_ids, --workers -num_thread, --temp -temperature. --epochs counts passes over the training clips,
-in place of -steps. To resume, run the same command again. Writes MODEL_DIR/NAME.safetensors, the weights of the best
-validation, for lip2speech_test.py, NAME_last.safetensors, and NAME_state.pt, with the discriminators.
+--checkpoint_dir -model_dir, --checkpoint -load_model, --eval_step -validate_every, --window_size -frames,
+--augmentations -augment, --gpu -device_ids, --workers -num_thread, --temp -temperature. --epochs counts passes over the
+training clips, in place of -steps. To resume, run the same command again. Writes
+MODEL_DIR/NAME.safetensors, the weights of the best validation, for lip2speech_test.py, NAME_last.safetensors, and
+NAME_state.pt, with the discriminators.
 """
 
 from __future__ import annotations
@@ -92,9 +93,10 @@ def add_network_flags(flags: ArgumentParser) -> None:
     """What the networks look like"""
     number = partial(add_number, flags)
     number("size", 112, "side of the mouth crops in pixels, the paper's", least=32)
+    number("view", 1.0, "share of the original's box that they show; 0.7: mouth and chin", least=0.2)
     number("front", 64, "channels of the front-end's first layer, the paper's", least=4)
     number("context", 512, "width of the sentence encoder, the paper's", least=8)
-    number("decoder", 512, "channels of the decoder's first layer, the paper's; a multiple of 16", least=16)
+    number("decoder", 512, "channels of the decoder's first layer, the paper's; a multiple of 4", least=16)
     number("postnet", 128, "channels of the postnet's first layer, the paper's", least=8)
     number("noise", 128, "channels of noise, the paper's", least=1)
     number("dropout", 0.3, "behind the front-end and in the encoder, the paper's", least=0, below=1)
@@ -120,13 +122,11 @@ def add_loss_flags(flags: ArgumentParser) -> None:
 
 
 def build(args: Namespace, device: torch.device) -> tuple[LipToSpeech, dict[str, nn.Module]]:
-    """The generator, and what judges it, where that has a weight. Raises UserError for a -decoder of no sixteenths."""
-    if args.decoder % 16:
-        raise UserError(
-            f"-decoder {args.decoder}: the decoder halves its channels four times; give a multiple of 16"
-        )
+    """The generator, and what judges it, where that has a weight. Raises UserError for an odd -decoder."""
+    if args.decoder % 4:
+        raise UserError(f"-decoder {args.decoder}: its channels are halved twice; give a multiple of 4")
     torch.manual_seed(args.seed)
-    names = ("size", "front", "context", "decoder", "postnet", "noise", "dropout")
+    names = ("size", "view", "front", "context", "decoder", "postnet", "noise", "dropout")
     options = dict(text=args.text_weight > 0, voice=VOICE if args.speaker else 0)
     model = LipToSpeech(**{name: getattr(args, name) for name in names}, **options)
     judges: dict[str, nn.Module] = {}
@@ -137,7 +137,7 @@ def build(args: Namespace, device: torch.device) -> tuple[LipToSpeech, dict[str,
         judges["sync"] = SyncNet(features, args.sync_width, args.temperature, args.learned_temperature)
     for network in (model, *judges.values()):
         network.to(device)
-    model.frontend.to(memory_format=torch.channels_last)
+    model.frontend.stages.to(memory_format=torch.channels_last)
     return model, judges
 
 
@@ -148,7 +148,7 @@ def ids_of(args: Namespace, store: ClipStore, split: str, optional: bool = False
 
 def hear(network: nn.Module, batch: Batch) -> Speech:
     """The generator's output for a batch of `MouthSamples`"""
-    whole = bool((batch["frames"] == batch["mouths"].shape[1]).all())
+    whole = bool((batch["frames"] == batch["mouths"].shape[1]).all())  # the one wait for a GPU
     mouths = change_mouths(batch["mouths"], batch.get("changes"))
     return network(mouths, None if whole else batch["frames"], voice=batch.get("voice"))
 
@@ -156,7 +156,7 @@ def hear(network: nn.Module, batch: Batch) -> Speech:
 def teach_judges(
     judging: dict[str, nn.Module], speech: Speech, batch: Batch, run: Run, judged: bool
 ) -> tuple[dict[str, Tensor], Tensor | None]:
-    """One step of the discriminators and of the sync net -> their losses, and what the sync net hears in the true mel"""
+    """One step of the discriminators and of the sync net -> their losses; what the sync net hears in true mels"""
     parts, heard = {}, None
     if judged:
         with run.autocast():
@@ -174,7 +174,8 @@ def teach_judges(
 @torch.no_grad()
 def validate(model: LipToSpeech, store: ClipStore, ids: list[str], device: torch.device) -> dict[str, float]:
     """Over whole clips, the same ones with the same noise each time: errors of mels, of the spectrum and of letters"""
-    samples, rows = MouthSamples(store, ids, model.config["size"], 0, 0, augment=False), []
+    size, view, voice = model.config["size"], model.config["view"], model.voice is not None
+    samples, rows = MouthSamples(store, ids, size, view, 0, 0, augment=False, voice=voice), []
     for number, id in enumerate(spread(ids, CLIPS)):
         clip = samples.whole(id)
         batch = {name: tensor.unsqueeze(0).to(device) for name, tensor in clip.items()}
@@ -209,9 +210,8 @@ def train(args: Namespace, device: torch.device) -> None:
     model, judges = build(args, device)
     start_from(model, args.load_model)
     run = Run(args, device, dict(model=model) | judges, store, ids, subject=args.subject)
-    samples = MouthSamples(
-        store, ids["train"], args.size, args.frames, args.seed, args.augment, args.speaker_power, args.speaker
-    )
+    options = dict(augment=args.augment, power=args.speaker_power, voice=args.speaker)
+    samples = MouthSamples(store, ids["train"], args.size, args.view, args.frames, args.seed, **options)
     generate, judging = run.parallel(model), {name: run.parallel(judge) for name, judge in judges.items()}
     for batch in run.steps(samples):
         judged = "judge" in judging and run.done >= args.adversarial_start

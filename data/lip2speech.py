@@ -31,24 +31,24 @@ class MouthClip(NamedTuple):
     spectrum: Tensor
 
 
-def mouth_clip(clip: Clip, store_size: int, size: int) -> MouthClip:
-    """The clip as the network sees and hears it, mouths of `size` pixels"""
+def mouth_clip(clip: Clip, size: int, view: float) -> MouthClip:
+    """The clip as the network sees and hears it; size and view of its mouths: see utils.face.mouth"""
     magnitudes = spectrum(clip.audio)
-    window = mouth_window(clip.landmarks, store_size, size)
+    window = mouth_window(clip.landmarks, size, view)
     return MouthClip(cut_mouths(clip.frames(), window, size), to_mel(magnitudes), magnitudes.half())
 
 
 class MouthClips:
     """The clips of a store; those used last are kept ready, as decoding costs more than the rest of a sample."""
 
-    def __init__(self, store: ClipStore, size: int) -> None:
-        self.store, self.size, self.bytes = store, size, 0.0
+    def __init__(self, store: ClipStore, size: int, view: float) -> None:
+        self.store, self.size, self.view, self.bytes = store, size, view, 0.0
         self.kept: OrderedDict[str, MouthClip] = OrderedDict()
 
     def __getitem__(self, id: str) -> MouthClip:
         clip = self.kept.pop(id, None)
         if clip is None:
-            clip = mouth_clip(self.store[id], self.store.size, self.size)
+            clip = mouth_clip(self.store[id], self.size, self.view)
             self.bytes += _bytes(clip)
         self.kept[id] = clip
         while self.bytes > CACHE and len(self.kept) > 1:
@@ -66,9 +66,9 @@ def _bytes(clip: MouthClip) -> float:
 class MouthSamples(Dataset):
     """Sample number n, of a window of S frames anywhere in a clip, or of a whole clip that is shorter, padded
 
-    mouths (S, H, H) uint8, 0 beyond the clip; mel (80, 4 S), silence beyond it; spectrum (321, 4 S) half; frames (): how
-    many of S there are; letters (64,) classes and letter_count (), 0 where the window does not hold the whole clip; with
-    `voice`, voice (80, 300): the mel of another clip of the speaker. augment: also changes (8,), drawn here, for
+    mouths (S, H, H) uint8, 0 beyond the clip; mel (80, 4 S), silence beyond it; spectrum (321, 4 S) half; frames ():
+    how many of S there are; letters (64,) classes and letter_count (), 0 where the window does not hold the whole clip;
+    with `voice`, voice (80, 300): the mel of another clip of the speaker. augment: also changes (8,), drawn here, for
     `change_mouths`.
     """
 
@@ -77,13 +77,19 @@ class MouthSamples(Dataset):
         store: ClipStore,
         ids: Sequence[str],
         size: int,
+        view: float,
         frames: int,
         seed: int,
         augment: bool = True,
         power: float = 1.0,
         voice: bool = False,
     ) -> None:
-        self.clips, self.frames, self.augment, self.voice = MouthClips(store, size), frames, augment, voice
+        self.clips, self.frames, self.augment, self.voice = (
+            MouthClips(store, size, view),
+            frames,
+            augment,
+            voice,
+        )
         self.sampling = Sampling(store, ids, 1, seed, power)
 
     def __getitem__(self, number: int) -> dict[str, Tensor]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
+import torch
 from torch import Tensor, nn
 
 from models.layers import fold, unfold
@@ -27,13 +30,14 @@ class VisualFrontend(nn.Module):
         self.stages = nn.Sequential(
             *(
                 nn.Sequential(BasicBlock(inputs, outputs), BasicBlock(outputs, outputs))
-                for inputs, outputs in zip(widths, widths[1:], strict=False)
+                for inputs, outputs in pairwise(widths)
             )
         )
 
     def forward(self, mouths: Tensor) -> Tensor:
-        maps = self.stem(mouths.unsqueeze(1)).transpose(1, 2)  # (B, S, C, H / 4, W / 4)
-        return unfold(self.stages(fold(maps)).mean((2, 3)), len(mouths))
+        maps = fold(self.stem(mouths.unsqueeze(1)).transpose(1, 2))  # (B S, C, H / 4, W / 4)
+        maps = maps.contiguous(memory_format=torch.channels_last)
+        return unfold(self.stages(maps).mean((2, 3)), len(mouths))
 
 
 class BasicBlock(nn.Module):
@@ -52,15 +56,16 @@ class BasicBlock(nn.Module):
         self.act1, self.act2 = (
             activation(outputs) if activation is nn.PReLU else activation() for _ in range(2)
         )
-        self.shortcut = nn.Identity()
+        self.stride, self.shortcut = stride, nn.Identity()
         if stride == 2:
-            self.shortcut = nn.Sequential(
-                nn.Conv2d(inputs, outputs, 1, 2, bias=False), nn.BatchNorm2d(outputs)
-            )
+            self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs))
         for layer in (self.conv1, self.conv2):
             nn.init.kaiming_normal_(layer.weight, mode="fan_out")
 
     def forward(self, maps: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C', H', W')"""
         made = self.act1(self.norm1(self.conv1(maps)))
-        return self.act2(self.norm2(self.conv2(made)) + self.shortcut(maps))
+        # Every other pixel is taken first: PyTorch 2.14's strided 1 x 1 convolution of channels_last maps, on a CPU, writes
+        # beyond its memory.
+        side = self.shortcut(maps[..., :: self.stride, :: self.stride])
+        return self.act2(self.norm2(self.conv2(made)) + side)

@@ -5,7 +5,7 @@ from the local ones in three sizes, and between them looks up the context (visua
 the finest mel into magnitudes for a vocoder.
 
 S are video frames, 25 a second; a mel has four columns a frame. Of D channels of the decoder, 512 as published, the
-three sizes have D / 4, D / 8 and D / 16.
+three sizes have D / 4, D / 8 and D / 16 (but no fewer than 16 and 8).
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ from utils.audio.mel import BINS, MELS
 from utils.letters import CLASSES
 
 ROWS = 20  # of the coarsest mel
+LEAST_MIDDLE, LEAST_FINE = 16, 8  # channels of the larger mels in narrow decoders
 HALF = 1 / math.sqrt(2)  # keeps the variance of a sum of two
 
 
 class Context(NamedTuple):
-    """What is seen. local (B, S, F), context (B, S, C); text (B, S, 28) logits of letters, where the network has them."""
+    """What is seen: local (B, S, F), context (B, S, C); text (B, S, 28), logits of letters, where the network reads."""
 
     local: Tensor
     context: Tensor
@@ -48,15 +49,16 @@ class Speech(NamedTuple):
 class LipToSpeech(nn.Module):
     """mouths (B, S, H, W), lengths (B,) or None for all S -> `Speech`
 
-    front, context, decoder, postnet: widths, the paper's by default. noise: channels of z; size: side of the mouth crops
-    that training used, in pixels. text: a head that writes letters; voice: numbers that describe the wanted voice, 0 for
-    a network without a choice of voices (both not in the paper). Padding beyond a clip's length is neither attended to
-    nor heard by the sentence encoder.
+    front, context, decoder, postnet: widths, the paper's by default. noise: channels of z. size, view: side in pixels,
+    and share of the original's box, of the mouth crops that training used (utils.face.mouth). text: a head that writes
+    letters; voice: numbers that describe the wanted voice, 0 for a network without a choice of voices (neither is in
+    the paper). Padding beyond a clip's length is not attended to, nor heard by the sentence encoder.
     """
 
     def __init__(
         self,
         size: int = 112,
+        view: float = 1.0,
         front: int = 64,
         context: int = 512,
         decoder: int = 512,
@@ -67,7 +69,9 @@ class LipToSpeech(nn.Module):
         voice: int = 0,
     ) -> None:
         super().__init__()
-        self.config = dict(size=size, front=front, context=context, decoder=decoder, postnet=postnet)
+        self.config = dict(
+            size=size, view=view, front=front, context=context, decoder=decoder, postnet=postnet
+        )
         self.config |= dict(noise=noise, dropout=dropout, text=text, voice=voice)
         self.frontend = VisualFrontend(front)
         local = self.frontend.features
@@ -86,7 +90,7 @@ class LipToSpeech(nn.Module):
         noise: Tensor | None = None,
         voice: Tensor | None = None,
     ) -> Speech:
-        """noise (B, Z, 20, S): drawn anew if None; voice: (B, 80, M), a recording's normalised mel, if there is a choice"""
+        """noise (B, Z, 20, S): drawn anew if None; voice (B, 80, M): a recording's mel, for a choice of voices"""
         seen = self.look(mouths, lengths)
         return self.speak(seen, lengths, noise, voice)
 
@@ -150,7 +154,8 @@ class Decoder(nn.Module):
 
     def __init__(self, inputs: int, context: int, width: int) -> None:
         super().__init__()
-        half, coarse, middle, fine = (width // part for part in (2, 4, 8, 16))
+        half, coarse = width // 2, width // 4
+        middle, fine = max(width // 8, LEAST_MIDDLE), max(width // 16, LEAST_FINE)
         self.bottleneck = blocks(inputs, width, half, half)
         self.coarse = blocks(half, coarse, coarse, coarse)
         self.attend1 = ContextAttention(ROWS * coarse, context, half, 1, middle)

@@ -1,8 +1,9 @@
-"""What lip-to-speech's generator has to please in training: three discriminators and the sync net (Sections 3.3, 3.4)"""
+"""What lip-to-speech's generator has to please in training: three discriminators and the sync net (Section 3.3)"""
 
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -42,7 +43,7 @@ class MelJudge(nn.Module):
     def __init__(self, context: int, width: int, halvings: int) -> None:
         super().__init__()
         widths = [width * 2**i for i in range(halvings + 1)]
-        blocks = [JudgeBlock(a, b) for a, b in zip(widths, widths[1:], strict=False)]
+        blocks = [JudgeBlock(a, b) for a, b in pairwise(widths)]
         self.layers = nn.Sequential(nn.Conv2d(1, width, 5, padding=2), *blocks)
         last = widths[-1]
         self.alone = nn.Conv2d(last, last, 5)
