@@ -65,7 +65,7 @@ class BasicBlock(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C', H', W')"""
         made = self.act1(self.norm1(self.conv1(maps)))
-        # Every other pixel is taken first: PyTorch 2.14's strided 1 x 1 convolution of channels_last maps, on a CPU, writes
-        # beyond its memory.
+        # Every other pixel is taken first: the strided 1 x 1 convolution of PyTorch 2.14, on a CPU with channels last,
+        # writes beyond its memory.
         side = self.shortcut(maps[..., :: self.stride, :: self.stride])
         return self.act2(self.norm2(self.conv2(made)) + side)

@@ -1,0 +1,127 @@
+"""Training lip-to-speech through its script: the original's flags, learning, exact resuming, two processes."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import lip2speech
+from models import load_model
+from models.lips.generator import LipToSpeech
+from models.lips.judges import SpeechJudge
+from tests.synthetic import make_store
+from utils.errors import run
+
+ROOT = Path(__file__).parents[2]
+TINY = (
+    "-size 32 -view 0.7 -front 4 -context 16 -decoder 16 -postnet 8 -noise 4 -judges 4 -sync_width 4 -cuda false "
+    "--batch_size 2 --window_size 20 --workers 0"
+).split()
+SILENT = "-adversarial_weight 0 -sync_weight 0".split()  # nothing to please but the truth
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> Path:
+    return make_store(tmp_path_factory.mktemp("store") / "grid.h5", clips=6, size=64)
+
+
+def command(store: Path, folder: Path, *options) -> list[str]:
+    flags = ["--grid", store, "--splits", store.parent / "splits", "--checkpoint_dir", folder]
+    return [str(flag) for flag in (*flags, "-sample_dir", folder / "samples", *TINY, *options)]
+
+
+def train(store: Path, folder: Path, *options) -> int:
+    return run(lip2speech.main, lambda: lip2speech.parse_args(command(store, folder, *options)))
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_model(folder / "lip2speech_last.safetensors", expect=LipToSpeech).state_dict()
+
+
+def test_the_originals_flags_are_ours():
+    given = (
+        "--grid DATA --checkpoint_dir OUT --checkpoint W --batch_size 22 --epochs 500 --subject unseen --lr 0.001 "
+        "--eval_step 1000 --dataparallel False --gpu 1,2 --augmentations False --window_size 50 --mode train "
+        "--workers 3 --temp 0.5"
+    )
+    args = lip2speech.parse_args(given.split())
+    assert (args.dataset_dir, args.model_dir, args.load_model) == (Path("DATA"), Path("OUT"), Path("W"))
+    assert (args.batch_size, args.epochs, args.subject, args.validate_every) == (22, 500, "unseen", 1000)
+    assert (args.device_ids, args.augment, args.frames, args.lr) == ("1", False, 50, 0.001)
+    assert (args.num_thread, args.temperature, args.mode) == (3, 0.5, "train")
+    assert lip2speech.parse_args(["--gpu=0,1"]).device_ids == "0,1"
+
+
+def test_resume_equals_an_uninterrupted_run(store, tmp_path):
+    options = ("-ema", 0.9, "--eval_step", 2, "-speaker", "-text_weight", 1, "-adversarial_start", 1)
+    assert train(store, tmp_path / "whole", *options, "-steps", 4) == 0
+    assert train(store, tmp_path / "halves", *options, "-steps", 2) == 0
+    assert train(store, tmp_path / "halves", *options, "-steps", 4) == 0
+    whole, halves = weights(tmp_path / "whole"), weights(tmp_path / "halves")
+    assert whole.keys() == halves.keys() and all(torch.equal(whole[name], halves[name]) for name in whole)
+    state = [(tmp_path / name / "lip2speech_state.pt") for name in ("whole", "halves")]
+    saved = [torch.load(path, weights_only=True)["state"] for path in state]
+    for part in ("judge", "sync"):
+        assert all(torch.equal(saved[0][part][name], saved[1][part][name]) for name in saved[0][part])
+    assert len([*(tmp_path / "whole/samples").glob("*.png")]) == 2
+
+
+def test_it_learns_to_say_what_it_sees(store, tmp_path):
+    """Loud while the mouth is open: a network that hears nothing new makes the mean, as at the start."""
+    more = ("-lr", 0.003, "-augment", "false", "--eval_step", 40)
+    assert train(store, tmp_path, *SILENT, *more, "-steps", 1) == 0
+    before = load_model(tmp_path / "lip2speech.safetensors").metadata["validation"]
+    assert train(store, tmp_path, *SILENT, *more, "-steps", 80) == 0
+    after = load_model(tmp_path / "lip2speech.safetensors").metadata["validation"]
+    assert after["fine"] < 0.6 * before["fine"] and after["spectrum"] < before["spectrum"]
+
+
+def test_epochs_are_passes_over_the_training_clips(store, tmp_path):
+    assert train(store, tmp_path, *SILENT, "--epochs", 3) == 0
+    assert load_model(tmp_path / "lip2speech.safetensors").metadata["steps"] == 6  # of 4 clips, in twos
+
+
+def test_no_judge_is_asked_before_its_start(store, tmp_path, monkeypatch):
+    calls = []
+    forward = SpeechJudge.forward
+    monkeypatch.setattr(SpeechJudge, "forward", lambda self, *given: calls.append(1) or forward(self, *given))
+    assert train(store, tmp_path, "-adversarial_start", 1, "-steps", 2) == 0
+    assert len(calls) == 3  # real and made for its own step, made for the generator's
+
+
+def test_two_processes_train_one_network(store, tmp_path):
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    flags = command(store, tmp_path, "-steps", 2, "-text_weight", 1)
+    done = subprocess.run([*torchrun, "lip2speech.py", *flags], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert (tmp_path / "lip2speech.safetensors").is_file()
+
+
+def test_weights_are_measured_on_a_split(store, tmp_path, capsys):
+    assert train(store, tmp_path, *SILENT, "-steps", 2) == 0
+    capsys.readouterr()
+    path = tmp_path / "lip2speech.safetensors"
+    assert train(store, tmp_path, "--mode", "test", "--checkpoint", path) == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f"{path}, test: mel ") and "spectrum" in said
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--subject", "s9"), "no clip for --subject s9, split train; it has 6 clips of s1, s2"),
+        (("--subject", "nobody"), "--subject nobody: give overlap, unseen, four"),
+        (("--mode", "test"), "--mode test: needs the weights to measure"),
+        (("--window_size", "12"), "--window_size 12: the discriminators need 20 frames or more"),
+        (("-decoder", "30"), "-decoder 30: its channels are halved twice"),
+        (("--grid", "missing.h5"), "missing.h5: no such clip store"),
+        (("--checkpoint", "missing.safetensors"), "missing.safetensors: no such file"),
+    ],
+)
+def test_mistakes_are_one_line(store, tmp_path, capsys, options, words):
+    assert train(store, tmp_path / "out", *options) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()[-1:]
+    assert line.startswith("error: ") and words in line
+    assert not [*tmp_path.rglob("*.safetensors")]
