@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 from data.store import ClipStore, group_of
 from utils.distributed import rank, world_size
 from utils.errors import UserError
+from utils.memory import return_freed_memory
 
 MOST_WORKERS = 8
 
@@ -76,7 +77,7 @@ def step_loader(
     sampler = StepSampler(first, last, batch_size, rank(), world_size())
     # A generator of its own: the loader must not draw from the numbers that dropout uses.
     options = dict(num_workers=workers, generator=torch.Generator(), pin_memory=torch.cuda.is_available())
-    return StepLoader(dataset, batch_sampler=sampler, worker_init_fn=leave_signals_to_the_main, **options)
+    return StepLoader(dataset, batch_sampler=sampler, worker_init_fn=begin_worker, **options)
 
 
 def default_workers() -> int:
@@ -89,7 +90,13 @@ def default_workers() -> int:
     return max(1, min(MOST_WORKERS, cores // processes - 1))
 
 
-def leave_signals_to_the_main(_: int) -> None:
+def begin_worker(_: int) -> None:
+    """What a worker does first"""
+    return_freed_memory()
+    leave_signals_to_the_main()
+
+
+def leave_signals_to_the_main() -> None:
     """In a worker: Ctrl-C, and the SIGTERM that SLURM and systemd send to all of a job's processes, are not for it.
 
     The main process may want batches until it has saved. Workers end when that one tells them to, or is no more.

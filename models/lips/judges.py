@@ -100,7 +100,10 @@ class SyncNet(nn.Module):
         )
         self.out = nn.Linear(2 * width * MELS // 4, features)
         start = torch.tensor(math.log(temperature))
-        self.log_temperature = nn.Parameter(start, requires_grad=learned)
+        if learned:
+            self.log_temperature = nn.Parameter(start)
+        else:
+            self.register_buffer("log_temperature", start)
 
     def forward(self, mels: Tensor) -> Tensor:
         maps = self.layers(mels.unsqueeze(1))  # (B, C, 20, S)

@@ -218,11 +218,11 @@ def judge_loss(
 @contextmanager
 def frozen(networks: Iterable[nn.Module]) -> Iterator[None]:
     """Gradients flow through the networks, and none to them."""
-    networks = list(networks)
-    for network in networks:
-        network.requires_grad_(False)
+    weights = [weight for network in networks for weight in network.parameters() if weight.requires_grad]
+    for weight in weights:
+        weight.requires_grad_(False)
     try:
         yield
     finally:
-        for network in networks:
-            network.requires_grad_(True)
+        for weight in weights:
+            weight.requires_grad_(True)
