@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from utils.audio import SAMPLE_RATE
+from utils.audio.mel import MELS, mel_of
+
 # Told apart by people with any kind of colour vision, on white (Okabe and Ito 2008), and by their markers in grey.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
 MARKERS = "osD^vP"
@@ -26,7 +29,6 @@ def line_charts(
     ticks {place on the x axis: what is written there}; y_label: of all panels, which then have one scale; dashed: lines
     without markers.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     rows, columns = -(-len(panels) // COLUMNS), min(COLUMNS, len(panels))
@@ -47,6 +49,28 @@ def line_charts(
         ax.set_axis_off()
     handles = {name: line for ax in axes for line, name in zip(*ax.get_legend_handles_labels(), strict=True)}
     figure.legend(handles.values(), handles, loc="outside lower center", ncols=3 * columns, frameon=False)
+    return _drawn(figure)
+
+
+def spectrograms(sounds: Mapping[str, np.ndarray]) -> np.ndarray:
+    """{title: (N,) at 16 kHz} -> (H, W, 3) uint8: their log mel spectra on one scale, one above the other"""
+    from matplotlib.figure import Figure
+
+    figure = Figure((8, 2.2 * len(sounds)), dpi=110, layout="constrained")
+    axes = figure.subplots(len(sounds), 1, squeeze=False, sharex=True).ravel()
+    for ax, (title, sound) in zip(axes, sounds.items(), strict=True):
+        seconds = len(sound) / SAMPLE_RATE
+        ax.imshow(mel_of(sound).numpy(), origin="lower", aspect="auto", cmap="magma", vmin=-1, vmax=0.7,
+                  extent=(0, seconds, 0, MELS))  # fmt: skip
+        ax.set(title=title, ylabel="mel band")
+    axes[-1].set_xlabel("seconds")
+    return _drawn(figure)
+
+
+def _drawn(figure) -> np.ndarray:
+    """A figure of matplotlib -> (H, W, 3) uint8"""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()

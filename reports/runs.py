@@ -27,12 +27,15 @@ class Runs:
     def __call__(self, name: str, script: str, *options: object, resumes: bool = False) -> Path:
         """-> OUT/name, where `python SCRIPT OPTIONS` has done its work, now or before. Raises UserError if it fails.
 
+        script: a file of the root's, or a module such as preprocess.grid.
+
         It is run again where the command has changed, or a file or folder among the options (given as a Path) is newer;
         in an emptied folder, unless the script `resumes`: such a folder is refused, as it may have cost days.
         """
         folder, record = self.out / name, self.out / name / "run.json"
         inputs = [one for one in options if isinstance(one, Path) and folder not in (one, *one.parents)]
-        now = {"command": shlex.join(["python", script, *map(str, options)])}
+        called = [script] if script.endswith(".py") else ["-m", script]
+        now = {"command": shlex.join(["python", *called, *map(str, options)])}
         now["inputs"] = max(map(newest, inputs), default=0.0)
         before = json.loads(record.read_text()) if record.exists() else None
         same = before and before["command"] == now["command"] and before["inputs"] >= now["inputs"]
@@ -44,7 +47,8 @@ class Runs:
             shutil.rmtree(folder)
         write_json(record, now | {"finished": False})
         print(f"\n{now['command']}", flush=True)
-        status = finish([sys.executable, str(ROOT / script), *map(str, options)])
+        place = [str(ROOT / script)] if script.endswith(".py") else called
+        status = finish([sys.executable, *place, *map(str, options)])
         if status:
             raise UserError(f"{script} ended with status {status}; its message is above")
         write_json(record, now | {"finished": True})
