@@ -1,6 +1,7 @@
 # make demo   writes results/demo.mp4 and results/demo_panel.mp4
 # make test   runs the tests
 # make tables STORE=store/grid.h5 SPLITS=DIR   measures the shipped weights: docs/results.md; NOISE=store/noise.h5, WILD=store/wild.h5, too
+# make speech STORE=store/grid.h5 SPLITS=DIR   measures lip-to-speech's shipped weights: docs/speech.md; WHISPER=WHEEL, too
 # make figures STORE=store/grid.h5 SPLITS=DIR   draws faces by the shipped weights: docs/faces.md
 # make ablation STORE=store/grid.h5 SPLITS=DIR   trains the networks with parts missing: docs/ablation.md
 # make lint   checks style; make format mends what can be mended
@@ -12,7 +13,7 @@ VENV := .venv
 STORE ?= store/grid.h5
 BIN := $(VENV)/bin
 
-.PHONY: demo test tables figures ablation lint format clean
+.PHONY: demo test tables speech figures ablation lint format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python demo.py --panel
@@ -23,6 +24,9 @@ test: $(VENV)/.installed
 tables: $(VENV)/.installed
 	$(BIN)/python -m reports.tables --dataset_dir $(STORE) $(if $(SPLITS),--splits $(SPLITS)) $(if $(NOISE),--noise $(NOISE)) $(if $(WILD),--wild $(WILD)) \
 		$(if $(LARGER),--larger $(LARGER))
+
+speech: $(VENV)/.installed
+	$(BIN)/python -m reports.speech --dataset_dir $(STORE) $(if $(SPLITS),--splits $(SPLITS)) $(if $(WHISPER),--whisper $(WHISPER))
 
 figures: $(VENV)/.installed
 	$(BIN)/python -m reports.figures --dataset_dir $(STORE) $(if $(SPLITS),--splits $(SPLITS))
