@@ -90,7 +90,7 @@ def add_speech_flags(flags: ArgumentParser) -> None:
         default=weights,
         help="weights of lip-to-speech (default: the shipped)",
     )
-    add_number(flags, "batch_size", 8, "clips of one length that go through it at once", least=1)
+    add_number(flags, "batch_size", 4, "clips of one length that go through it at once", least=1)
     vocoder = "griffin_lim: from the postnet's spectrum (default); mel: from the mel, without the postnet"
     add_flag(flags, "vocoder", choices=("griffin_lim", "mel"), default="griffin_lim", help=vocoder)
     add_switch(flags, "test_aug", True, "the mean of a clip's mel and of its mirror image's (default true)")

@@ -133,7 +133,9 @@ GROUPS = {
             2,
             "video frames by which the sound is later than the recording: where mels correlate best, within 10",
         ),
-        "level": Figure("level, dB", 1, "root mean square over the recording's, of differences over time (no rumble)"),
+        "level": Figure(
+            "level, dB", 1, "root mean square over the recording's, of differences over time (no rumble)"
+        ),
         "wer": Figure(
             "WER, %",
             1,

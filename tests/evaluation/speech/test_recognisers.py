@@ -6,7 +6,14 @@ import zipfile
 import numpy as np
 import pytest
 
-from evaluation.speech.recognisers import GRAMMAR, FILES, GridRecogniser, WhisperRecogniser, read_whisper, spelt
+from evaluation.speech.recognisers import (
+    FILES,
+    GRAMMAR,
+    GridRecogniser,
+    WhisperRecogniser,
+    read_whisper,
+    spelt,
+)
 from evaluation.speech.words import GRID
 from tests.evaluation.speech.test_metrics import speech
 from utils.errors import UserError
@@ -55,7 +62,8 @@ def test_what_was_heard_before_changes_nothing(recogniser):
 
 
 @pytest.mark.parametrize(
-    ("package", "make"), [("pocketsphinx", GridRecogniser), ("ctranslate2", lambda: WhisperRecogniser("w.whl"))]
+    ("package", "make"),
+    [("pocketsphinx", GridRecogniser), ("ctranslate2", lambda: WhisperRecogniser("w.whl"))],
 )
 def test_a_missing_package_is_named(package, make, monkeypatch):
     before = builtins.__import__
