@@ -6,7 +6,7 @@ the average mel, which knows the speaker, and nothing of what was said.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +17,7 @@ from data.store import ClipStore, group_of
 from evaluation.speech.metrics import speech_figures
 from evaluation.speech.recognisers import Recogniser
 from evaluation.speech.words import is_grid, word_errors, words_of
-from utils.audio.mel import COLUMNS, SILENCE, from_mel, mel_of
+from utils.audio.mel import COLUMNS, MELS, SILENCE, from_mel, mel_of
 from utils.audio.vocoder import deemphasised, griffin_lim
 
 OURS, TRUE_MEL, RECORDING, AVERAGE = (
@@ -74,23 +74,23 @@ def voiced(magnitudes: Tensor, seed: int) -> np.ndarray:
 class AverageMels:
     """What a speaker's clips have in common: the mean of the others' mels, column by column from their beginnings"""
 
-    def __init__(self, store: ClipStore, ids: Iterable[str]) -> None:
+    def __init__(self, store: ClipStore, ids: Sequence[str]) -> None:
         self.sums: dict[str, Tensor] = {}
-        longest = COLUMNS * max(store.lengths.values())
+        longest = COLUMNS * max(store.lengths[id] for id in ids)
         for id in ids:
             # The last row counts the clips that are so long.
-            sums = self.sums.setdefault(group_of(id), torch.zeros(81, longest))
+            sums = self.sums.setdefault(group_of(id), torch.zeros(MELS + 1, longest))
             mel = mel_of(store[id].audio)
             sums[:-1, : mel.shape[1]] += mel
             sums[-1, : mel.shape[1]] += 1
 
     def without(self, id: str, mel: Tensor) -> Tensor:
         """mel (80, M) of a clip among them -> (80, M); of a speaker's only clip its own mean over time"""
-        *sums, counts = self.sums[group_of(id)][:, : mel.shape[1]]
-        counts = counts - 1
+        known = self.sums[group_of(id)][:, : mel.shape[1]]
+        sums, counts = known[:-1] - mel, known[-1] - 1
         if not counts.any():
             return mel.mean(1, keepdim=True).expand_as(mel)
-        return torch.where(counts > 0, (torch.stack(sums) - mel) / counts.clamp(min=1), SILENCE)
+        return torch.where(counts > 0, sums / counts.clamp(min=1), SILENCE)
 
 
 def references(mel: Tensor, average: Tensor, recording: np.ndarray, seed: int) -> dict[str, np.ndarray]:
