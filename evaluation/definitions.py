@@ -117,6 +117,35 @@ GROUPS = {
             "variance of the luma's Laplacian in the mouth box, over that of the true frames",
         ),
     },
+    "speech": {
+        "stoi": Figure(
+            "STOI", 3, "short-time objective intelligibility (Taal et al. 2011), pystoi, at 16 kHz"
+        ),
+        "estoi": Figure("ESTOI", 3, "extended STOI (Jensen and Taal 2016), pystoi, at 16 kHz"),
+        "pesq": Figure("PESQ", 3, "narrow band (ITU-T P.862), at 8 kHz, where the package pesq is installed"),
+        "mel_distance": Figure(
+            "mel distance, dB",
+            2,
+            "mean absolute error of 80 mel bands (utils/audio/mel.py), each sound at the same peak, floor -100 dB",
+        ),
+        "offset": Figure(
+            "offset",
+            2,
+            "video frames by which the sound is later than the recording: where mels correlate best, within 10",
+        ),
+        "level": Figure(
+            "level, dB", 1, "root mean square over the recording's, of differences over time (no rumble)"
+        ),
+        "wer": Figure(
+            "WER, %",
+            1,
+            "words that pocketsphinx, which knows GRID's grammar alone, gets wrong, of all that were said",
+        ),
+        "wer_whisper": Figure("WER Whisper, %", 1, "the same of Whisper, which may write any words"),
+        "wer_letters": Figure(
+            "WER letters, %", 1, "the same of the letters that the network itself reads from lips, greedily"
+        ),
+    },
     "by the original script's definitions": {
         "paper_lmd_sum": Figure(
             "LMD sum", 3, "sum over 20 mouth points, whole pixels, each set about its centre"

@@ -49,12 +49,19 @@ class WhisperEncoder(nn.Module):
         return [*outputs[:-1], self.norm(x)]
 
     def log_mel(self, sound: Tensor) -> Tensor:
-        """sound (B, N) -> (B, 80, N / 160): log10 of the mel power, at most 8 below the loudest"""
-        window = torch.hann_window(FFT_SIZE, device=sound.device)
-        spectrum = torch.stft(sound, FFT_SIZE, HOP, window=window, return_complex=True)[..., :-1]
-        mel = (self.mel_filters @ spectrum.abs().square()).clamp(min=1e-10).log10()
-        mel = torch.maximum(mel, mel.amax((1, 2), keepdim=True) - 8.0)
-        return (mel + 4.0) / 4.0
+        """sound (B, N) -> (B, 80, N / 160), as `log_mel` makes it"""
+        return log_mel(sound, self.mel_filters)
+
+
+def log_mel(sound: Tensor, filters: Tensor) -> Tensor:
+    """sound (B, N), filters (80, 201) of `mel_filters` -> (B, 80, N / 160): log10 of the mel power, at most 8 below
+    the loudest, over 4
+    """
+    window = torch.hann_window(FFT_SIZE, device=sound.device)
+    spectrum = torch.stft(sound, FFT_SIZE, HOP, window=window, return_complex=True)[..., :-1]
+    mel = (filters @ spectrum.abs().square()).clamp(min=1e-10).log10()
+    mel = torch.maximum(mel, mel.amax((1, 2), keepdim=True) - 8.0)
+    return (mel + 4.0) / 4.0
 
 
 class EncoderLayer(nn.Module):

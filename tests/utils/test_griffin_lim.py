@@ -1,0 +1,26 @@
+"""Griffin and Lim's phases beside librosa's, of the same magnitudes."""
+
+import librosa
+import torch
+
+from tests.evaluation.speech.test_metrics import speech
+from utils.audio.mel import HOP, WINDOW, spectrum, stft
+from utils.audio.vocoder import MOMENTUM, griffin_lim
+
+
+def unlike(sound: torch.Tensor, magnitudes: torch.Tensor) -> float:
+    """How far a sound's magnitudes are from those that it was made of (spectral convergence)"""
+    made = stft(sound).abs()[..., : magnitudes.shape[-1]]
+    return float((made - magnitudes).norm() / magnitudes.norm())
+
+
+def test_it_converges_as_librosa_does():
+    magnitudes = spectrum(speech(1.2))
+    whole = torch.cat(
+        [magnitudes, magnitudes[:, -1:]], dim=1
+    ).numpy()  # with the column after the last sample
+    options = dict(hop_length=HOP, win_length=WINDOW, n_fft=WINDOW, pad_mode="reflect", momentum=MOMENTUM)
+    for iterations in (10, 60):
+        ours = unlike(griffin_lim(magnitudes, iterations), magnitudes)
+        theirs = librosa.griffinlim(whole, n_iter=iterations, random_state=0, **options)
+        assert 0.85 < ours / unlike(torch.from_numpy(theirs), magnitudes) < 1.15
