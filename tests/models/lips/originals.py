@@ -32,12 +32,16 @@ def reference(
 
 
 def seeded(seed: int = 0, **widths: int) -> dict[str, nn.Module]:
-    """The same in eval mode, their weights larger than PyTorch's defaults, their normalisations no identities, so that
+    """The same with seeded weights, `lively`"""
+    torch.manual_seed(seed)
+    return {part: lively(network) for part, network in reference(**(SMALL | widths)).items()}
+
+
+def lively(network: nn.Module) -> nn.Module:
+    """In eval mode, with weights larger than PyTorch's defaults and normalisations that are no identities, so that
     every layer's signal is still there in the output
     """
-    torch.manual_seed(seed)
-    networks = reference(**(SMALL | widths))
-    for module in (module for network in networks.values() for module in network.eval().modules()):
+    for module in network.eval().modules():
         if isinstance(module, _BatchNorm):
             module.running_mean.normal_(0, 0.3)
             module.running_var.uniform_(0.3, 2)
@@ -45,10 +49,10 @@ def seeded(seed: int = 0, **widths: int) -> dict[str, nn.Module]:
             module.bias.data.normal_(0, 0.3)
         elif isinstance(module, nn.PReLU):
             module.weight.data.uniform_(0, 0.5)
-        elif isinstance(module, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.GRU)):
+        elif isinstance(module, (nn.Linear, nn.GRU, nn.Conv1d, nn.Conv2d, nn.Conv3d)):
             for weight in module.parameters():
-                weight.data *= 2.2
-    return networks
+                weight.data *= 3 if isinstance(module, (nn.Linear, nn.GRU)) else 1.6
+    return network
 
 
 def checkpoint(networks: dict[str, nn.Module]) -> dict[str, dict[str, Tensor]]:

@@ -45,7 +45,7 @@ def test_a_batch_of_whole_clips(original, converted):
         assert_same(speech.seen.local, local)
         assert_same(speech.seen.context, context.transpose(1, 2))
         for made, true in zip(speech.mels, mels, strict=True):
-            assert_same(made, true.squeeze(1), 0.1)
+            assert_same(made, true.squeeze(1), 0.05)
         for made, true in zip(speech.attention, attention, strict=True):
             assert_same(made, true)
         assert_same(speech.spectrum, original["post"](mels[2]).squeeze(1))
@@ -119,46 +119,31 @@ def test_contrast_between_the_frames_of_a_shorter_clip(original, converted):
     torch.testing.assert_close(both, (7 * losses[0] + 4 * losses[1]) / 11)
 
 
-def test_widths_of_the_paper():
-    """From shapes alone: ours by default is the original, tensor for tensor, and gives spectra of the same shapes."""
+@pytest.fixture(scope="module")
+def published() -> dict[str, nn.Module]:
     with torch.device("meta"):
-        theirs = reference(**PAPER)
+        return reference(**PAPER)
+
+
+def test_widths_of_the_paper(published):
+    """Ours by default is the original, tensor for tensor."""
+    with torch.device("meta"):
         networks = dict(LipToSpeech=LipToSpeech(), SpeechJudge=SpeechJudge(), SyncNet=SyncNet())
     zero = torch.zeros(())  # seen as many, so that no memory is needed
     saved = {
         key: {name: zero.expand(tensor.shape) for name, tensor in state.items()}
-        for key, state in checkpoint(theirs).items()
+        for key, state in checkpoint(published).items()
     }
     for name, config, tensors in read_vcagan(saved, True, Path("original.ckpt")).values():
-        network = networks[name]
+        network = networks.pop(name)
         assert {**network.config, **config} == network.config
         state = {key: x.shape for key, x in network.state_dict().items() if "num_batches" not in key}
         assert {key: tensor.shape for key, tensor in tensors.items()} == state
-    assert_shapes(theirs, networks)
+    assert not networks
 
 
-def assert_shapes(theirs: dict[str, nn.Module], networks: dict[str, nn.Module]) -> None:
-    mouths, noise = torch.empty(2, 20, 112, 112, device="meta"), torch.empty(2, 128, 20, 20, device="meta")
-    local, context = theirs["v_front"](mouths.unsqueeze(1))
-    assert local.shape == (2, 20, 512) and context.shape == (2, 512, 20)
-    mels, attention = theirs["gen"](context, local, [20, 20], noise)
-    speech = networks["LipToSpeech"](mouths, None, noise)
-    expected = [(2, 20, 20), (2, 40, 40), (2, 80, 80)]
-    assert [mel[:, 0].shape for mel in mels] == [mel.shape for mel in speech.mels] == expected
-    assert [one.shape for one in attention] == [one.shape for one in speech.attention]
-    assert theirs["post"](mels[2])[:, 0].shape == speech.spectrum.shape == (2, 321, 80)
-    verdict = networks["SpeechJudge"](speech.mels, speech.seen.context.mean(1))
-    for size, mel in enumerate(mels):
-        logits = theirs[f"dis{size + 1}"](mel, context)
-        assert [one[:, 0].shape for one in logits] == [verdict.alone[size].shape, verdict.given[size].shape]
-    heard = networks["SyncNet"](speech.mels[2])
-    assert theirs["s_dis"].features(mels[2]).shape == heard.shape == (2, 20, 512)
-
-
-def test_the_originals_tensors():
+def test_the_originals_tensors(published):
     """Facts about its checkpoints: names, shapes, how many"""
-    with torch.device("meta"):
-        networks = reference(**PAPER)
     shapes = {
         ("v_front", "frontend.0.weight"): (64, 1, 5, 7, 7),
         ("v_front", "resnet.layer1.0.relu1.weight"): (64,),
@@ -185,9 +170,9 @@ def test_the_originals_tensors():
         ("s_dis", "Linear.weight"): (512, 5120),
     }
     for (part, name), shape in shapes.items():
-        assert networks[part].state_dict()[name].shape == shape, name
+        assert published[part].state_dict()[name].shape == shape, name
     blocks = [
-        sum(name.startswith("main.") and "conv2.weight" in name for name in networks[f"dis{n}"].state_dict())
+        sum(name.startswith("main.") and "conv2.weight" in name for name in published[f"dis{n}"].state_dict())
         for n in (1, 2, 3)
     ]
     assert blocks == [2, 3, 4]
