@@ -95,7 +95,15 @@ class LipToSpeech(nn.Module):
         return self.speak(seen, lengths, noise, voice)
 
     def look(self, mouths: Tensor, lengths: Tensor | None = None) -> Context:
-        """The front-end and the sentence encoder (Section 3.1)"""
+        """The front-end and the sentence encoder (Section 3.1)
+
+        Beyond a clip's end there is nothing to see, as the front-end's convolution has it before the first frame.
+        """
+        if lengths is not None:
+            inside = torch.arange(mouths.shape[1], device=mouths.device) < lengths.to(mouths.device).view(
+                -1, 1
+            )
+            mouths = mouths * inside[..., None, None]
         return self.read(self.frontend(mouths), lengths)
 
     def read(self, local: Tensor, lengths: Tensor | None = None) -> Context:

@@ -64,6 +64,16 @@ def test_padding_changes_nothing_for_the_encoder():
 
 
 @torch.no_grad()
+def test_a_padded_clip_is_seen_as_the_clip_alone():
+    """Whatever stands for the missing frames: black, as stores' padding, is not the front-end's own nothing."""
+    model, lengths, mouths = network(), torch.tensor([3, FRAMES]), noisy(2, FRAMES, 32, 32)
+    seen, alone = model.look(mouths, lengths), model.look(mouths[:1, :3])
+    torch.testing.assert_close(seen.local[:1, :3], alone.local)
+    torch.testing.assert_close(seen.context[:1, :3], alone.context)
+    assert (model.look(mouths).local[0, 2] - alone.local[0, 2]).abs().max() > 1e-3
+
+
+@torch.no_grad()
 def test_padding_is_not_attended_to():
     model, lengths, noise = network(), torch.tensor([3, FRAMES]), noisy(2, 4, 20, FRAMES)
     seen = Context(noisy(2, FRAMES, 32), noisy(2, FRAMES, 16, seed=2), None)
