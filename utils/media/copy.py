@@ -28,6 +28,7 @@ PICKY = (".mp4", ".m4v", ".mov")  # they hold more kinds of pictures than most o
 SHOWN = {"h264", "hevc", "av1", "vp9", "mpeg4", "mjpeg"}
 FASTEST = 60  # frames a second of pictures that are encoded anew
 ENCODED = (".mp4", ".m4v", ".mov", ".mkv")  # what may hold these
+TEXTS = {"tty", "bin", "xbin", "adf", "idf"}  # what FFmpeg would draw as on a terminal
 Hear = Callable[[np.ndarray], None]
 
 
@@ -78,8 +79,9 @@ def check_pictures(source: Path) -> None:
     with open_media(source, "video") as container:
         still = container.format.name == "image2" or container.format.name.endswith("_pipe")
         cover = container.streams.video[0].disposition & av.stream.Disposition.attached_pic
-    if still:
-        raise UserError(f"{source}: a still picture; give a video")
+        text = container.format.name in TEXTS
+    if still or text:
+        raise UserError(f"{source}: a {'text' if text else 'still picture'}; give a video")
     if cover:
         raise UserError(f"{source}: has no video, only sound and a cover picture")
 
@@ -105,19 +107,30 @@ def copy_obstacle(source: Path, path: Path) -> str | None:
                 trial.start_encoding()
             except (ValueError, OSError) as error:  # PyAV's own errors derive from these
                 return f"{codec} has no place in a {path.suffix} ({reason(error)})"
-        return None if _timed(container, stream) else f"the {codec} of {source} has no timestamps to keep"
+    return f"the {codec} of {source} has no timestamps to keep" if first_times(source) is None else None
 
 
-def _timed(container: av.container.InputContainer, stream: av.video.stream.VideoStream) -> bool:
-    """Whether all packets say when they are to be decoded and shown, in order"""
-    before = None
-    for packet in container.demux(stream):
-        if not packet.size:
-            continue
-        if packet.pts is None or packet.dts is None or (before is not None and packet.dts <= before):
-            return False
-        before = packet.dts
-    return True
+def first_times(path: Path) -> list[int] | None:
+    """When the first packets of a video are to be decoded that do not say so: Matroska's, before frames that look ahead
+
+    None where others lack timestamps too, or are out of order.
+    """
+    unsaid, first, last, step = 0, None, None, None
+    with open_media(path, "video") as container:
+        for packet in container.demux(container.streams.video[0]):
+            if not packet.size:
+                continue
+            if packet.pts is None or (packet.dts is None and last is not None):
+                return None
+            if packet.dts is None:
+                unsaid += 1
+                continue
+            if last is not None and packet.dts <= last:
+                return None
+            first = packet.dts if first is None else first
+            step = packet.dts - last if last is not None and step is None else step
+            last = packet.dts
+    return None if first is None else [first - (step or 1) * k for k in range(unsaid, 0, -1)]
 
 
 def _add_sound(container: av.container.OutputContainer, path: Path, rate: int) -> av.audio.stream.AudioStream:
@@ -134,7 +147,8 @@ def _copied(source: Path, path: Path, rate: int) -> Iterator[tuple[Iterator[floa
         pictures = container.streams.video[0]
         origin = max(0, container.start_time or 0) / 1e6  # of the source's clock
         start = float((pictures.start_time or 0) * pictures.time_base)
-        with av.open(str(part), "w", options={"movflags": "faststart"}) as new:
+        options = {"movflags": "faststart"} if path.suffix.lower() in PICKY else {}
+        with av.open(str(part), "w", options=options) as new:
             copy = new.add_stream_from_template(pictures)
             copy.time_base = pictures.time_base
             sound = _add_sound(new, path, rate)
@@ -148,17 +162,22 @@ def _copied(source: Path, path: Path, rate: int) -> Iterator[tuple[Iterator[floa
                     new.mux(sound.encode(_sound_frame(samples, rate, heard)))
                     heard += len(samples)
 
-            yield _copy_packets(container, pictures, new, copy, origin, start), write
+            yield _copy_packets(container, new, copy, first_times(source) or [], origin), write
             new.mux(sound.encode(None))
 
 
-def _copy_packets(container, pictures, new, copy, origin: float, start: float) -> Iterator[float]:
-    """Copies the packets of a stream one by one -> when each is decoded, in seconds after the first picture"""
+def _copy_packets(container, new, copy, early: list[int], origin: float) -> Iterator[float]:
+    """Copies the packets of a video one by one -> when each is decoded, in seconds after the first picture is shown
+
+    early: see `first_times`; origin: what of the source's clock, in seconds, is 0 in the copy
+    """
+    pictures, waiting = container.streams.video[0], iter(early)
     shift = round(origin / pictures.time_base)
     for packet in container.demux(pictures):
         if packet.size:
-            yield float(packet.dts * packet.time_base) - start
-            packet.pts, packet.dts, packet.stream = packet.pts - shift, packet.dts - shift, copy
+            dts = packet.dts if packet.dts is not None else next(waiting)
+            yield float((dts - (pictures.start_time or 0)) * pictures.time_base)
+            packet.pts, packet.dts, packet.stream = packet.pts - shift, dts - shift, copy
             new.mux(packet)
 
 
