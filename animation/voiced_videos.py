@@ -121,7 +121,7 @@ def check_places(video: Path, out: Path, wav: Path, voice: Path | None = None) -
 
 
 def wanted_voice(model: LipToSpeech, voice: Path | None) -> Tensor | None:
-    """A recording -> the mel (80, M) of its first ten seconds, for a model that has voices to choose. Raises UserError."""
+    """A recording -> the mel (80, M) of its first ten seconds, for a model with voices to choose. Raises UserError."""
     if model.voice is None:
         if voice is not None:
             raise UserError(f"{voice}: this network has no choice of voices; leave the recording out")

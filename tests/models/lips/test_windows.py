@@ -9,35 +9,24 @@ from torch import Tensor
 
 from models.lips.generator import LipToSpeech
 from models.lips.windows import (
+    ASKED,
     FRONT_CHUNK,
     LONGEST_WHOLE,
     REACH,
+    SEEN,
     draw_noise,
     look,
     overlapping,
     reach_of,
     speak,
 )
+from tests.lips import small_lip_to_speech
 from utils.face.mouth import to_mouth_network
 
 
 @pytest.fixture(scope="module")
 def model() -> LipToSpeech:
-    return network()
-
-
-def network(**options) -> LipToSpeech:
-    """Small, with random weights, and with statistics of its own maps, so that no layer hushes what comes before it"""
-    torch.manual_seed(0)
-    sizes = dict(size=32, view=0.7, front=4, context=16, decoder=16, postnet=8, noise=4)
-    model = LipToSpeech(**sizes | dict(text=True, dropout=0) | options).train()
-    for module in model.modules():
-        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
-            module.momentum = 1.0
-    with torch.no_grad():
-        voice = torch.randn(2, 80, 50) if options.get("voice") else None
-        model(to_mouth_network(torch.stack([clip(40), clip(40).flip(0)])), voice=voice)
-    return model.eval()
+    return small_lip_to_speech()
 
 
 def clip(frames: int) -> Tensor:
@@ -84,24 +73,24 @@ def test_windows_equal_the_whole_everywhere(model, frames, window):
         mels = model.speak(seen, noise=noise, reach=reach_of(frames)).mels[2].mean(0, keepdim=True)
         spectrum = model.postnet(mels)
     made = torch.cat([piece.mel for piece in pieces], 1), torch.cat([piece.spectrum for piece in pieces], 1)
-    assert mels.std(2).mean() > 0.1 and spectrum.std(2).mean() > 0.01  # over time
+    assert mels.std(2).mean() > 0.1 and spectrum.std(2).mean() > 0.1  # over time
     torch.testing.assert_close(made[0], mels[0], atol=1e-5, rtol=0)
     torch.testing.assert_close(made[1], spectrum[0], atol=1e-5, rtol=0)
 
 
-def test_margins_are_as_wide_as_columns_see_and_no_wider(model, monkeypatch):
+def test_margins_are_as_wide_as_columns_see_and_no_wider(model):
     """A change of the clip's first frame reaches exactly so far: the margins neither lack a frame nor waste many"""
     seen = look(model, [clip(190)])
     other = seen._replace(local=seen.local.clone(), context=seen.context.clone())
     other.local[:, 0] += 100
     plain, changed = (next(iter(speak(model, one, window=190))).spectrum for one in (seen, other))
     reached = int((plain != changed).any(0).nonzero().max())
-    assert 4 * 30 < reached < 4 * 40
+    assert reached // 4 == SEEN
     other = seen._replace(context=seen.context.clone())
     other.context[:, 0] += 100
     changed = next(iter(speak(model, other, window=190))).spectrum
     reached = int((plain != changed).any(0).nonzero().max())
-    assert 4 * (REACH + 8) < reached < 4 * (REACH + 17)
+    assert reached // 4 == ASKED + REACH
 
 
 def test_short_clips_look_up_any_frame(model):
@@ -131,7 +120,7 @@ def test_the_mirrored_clip_counts_as_much(model):
 
 
 def test_a_chosen_voice_is_that_of_every_window():
-    model = network(voice=6)
+    model = small_lip_to_speech(voice=6)
     seen, voice = look(model, [clip(90)]), torch.randn(80, 50, generator=torch.manual_seed(1))
     pieces = list(speak(model, seen, voice=voice, window=40))
     (whole,) = speak(model, seen, voice=voice, window=90)
