@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from utils.audio import vocoder
 from utils.audio.mel import spectrum
 from utils.audio.vocoder import FADE, OVERLAP, deemphasised, griffin_lim, join, voice_stream
 
@@ -54,6 +55,50 @@ def test_joints_neither_click_nor_change_what_is_heard():
 
     loud = spectrum(whole).mean()
     assert error(joined).mean() < 0.2 * loud < 0.5 * error(torch.zeros(len(whole))).mean()
+
+
+def columns(count: int) -> Tensor:
+    """Magnitudes that tell which columns they are"""
+    return torch.arange(count, dtype=torch.float32).expand(321, -1)
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """Replaces Griffin-Lim by a function of the first and last sample that are wanted"""
+
+    def replace(sound_of) -> None:
+        def made(magnitudes: Tensor, seed: int) -> Tensor:
+            first = int(magnitudes[0, 0])
+            assert torch.equal(magnitudes[0], torch.arange(first, first + magnitudes.shape[1]))
+            return sound_of(160 * first, 160 * (first + magnitudes.shape[1]))
+
+        monkeypatch.setattr(vocoder, "griffin_lim", made)
+
+    return replace
+
+
+def test_chunks_that_agree_join_to_the_whole(told):
+    """Each at its place, and de-emphasis goes on from one to the next"""
+    whole = 0.02 + 0.01 * torch.sin(torch.arange(160 * 400) / 70)  # the sum of it is large: 0.02 / (1 - 0.97)
+    told(lambda start, end: whole[start:end])
+    joined = torch.cat(list(voice_stream([columns(400)], chunk=150)))
+    torch.testing.assert_close(joined, deemphasised(whole), atol=1e-4, rtol=0)
+
+
+def test_chunks_that_do_not_agree_join_without_a_step(told):
+    """Neither where they are loud, beside a pause, nor where there is none"""
+    time = torch.arange(160 * 400) / 16000
+    for pause in (0.0, 1.0):
+        gate = 1 - pause * (torch.sin(2 * torch.pi * 3 * time) > 0.9).float()
+
+        def waves(start: int, end: int, gate: Tensor = gate) -> Tensor:
+            return 0.02 * gate[start:end] * torch.cos(2 * torch.pi * 100 * time[: end - start] + start)
+
+        told(waves)
+        joined = torch.cat(list(voice_stream([columns(400)], chunk=150)))
+        alone = deemphasised(waves(0, 160 * 400))
+        assert joined.diff().abs().max() <= 1.1 * alone.diff().abs().max()
+        assert joined.abs().max() <= 1.1 * alone.abs().max()
 
 
 def test_a_joint_lies_where_it_is_quiet_and_signs_agree():
