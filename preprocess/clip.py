@@ -12,11 +12,10 @@ from data.store_writer import ClipArrays
 from utils.audio import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 from utils.audio.mfcc import HOP, WINDOW, mfcc
 from utils.errors import UserError
-from utils.face.alignment import apply_transform, crop_face, crop_transforms
+from utils.face.alignment import LARGEST_ZOOM, apply_transform, crop_face, crop_transforms
 from utils.face.detector import FaceDetector, fill_gaps
 from utils.media.read import read_audio, read_video, video_start
 
-LARGEST_ZOOM = 4.0  # a face that must be magnified more than this is too small to be of use
 LARGEST_LOSS = 1 / 3  # of a clip's frames, that may be cut off for want of a face
 JUMP = 25  # grey levels, mean over the picture: a new shot. A head that turns before a wall makes 19, a talking one 2
 

@@ -155,3 +155,26 @@ def portrait_landmarks() -> np.ndarray:
     from utils.face.landmarks import TEMPLATE
 
     return TEMPLATE.astype(np.float64) * 1.3 + 40
+
+
+def test_a_stream_is_followed_as_the_whole_and_holds_few_frames(detector):
+    empty = np.full((200, 210, 3), 90, np.uint8)
+    frames = [portrait(left=t % 5) for t in range(11)] + [empty, empty] + [portrait(top=t) for t in range(4)]
+    boxes = smooth_boxes(np.stack([box for _, box in detector._follow(frames, None)]))
+    whole = [
+        np.full((68, 2), np.nan) if np.isnan(box[0]) else detector.landmarks(frame, box)
+        for frame, box in zip(frames, boxes, strict=True)
+    ]
+    read, given = 0, []
+
+    def counted():
+        nonlocal read
+        for frame in frames:
+            read += 1
+            yield frame
+
+    for points in detector.track_stream(counted()):
+        given.append(points)
+        assert read - len(given) <= 6
+    np.testing.assert_array_equal(np.stack(given), np.stack(whole))
+    assert np.isnan(given)[11:13].all() and np.isnan(given).sum() == 2 * 136

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from utils.audio.mel import EMPHASIS, istft, stft
+from utils.audio.mel import EMPHASIS, HOP, istft, stft
 
 ITERATIONS, MOMENTUM = 60, 0.99
 MEMORY = 2048  # samples after which de-emphasis has forgotten, 0.97 ** 2048 < 1e-27
+CHUNK, OVERLAP = 1000, 60  # columns whose phases are found together, and how many two chunks have in common
+FADE = 320  # samples from one chunk to the next
 
 
 def griffin_lim(magnitudes: Tensor, iterations: int = ITERATIONS, seed: int = 0) -> Tensor:
@@ -38,3 +43,52 @@ def deemphasised(sound: Tensor, before: float = 0.0) -> Tensor:
     spectrum = torch.fft.rfft(sound.double(), size) / (1 - EMPHASIS * turns.exp())
     decay = EMPHASIS ** torch.arange(1, len(sound) + 1, dtype=torch.float64, device=sound.device)
     return (torch.fft.irfft(spectrum, size)[: len(sound)] + before * decay).float()
+
+
+def voice_stream(spectra: Iterable[Tensor], chunk: int = CHUNK, seed: int = 0) -> Iterator[Tensor]:
+    """magnitudes (321, m) piece by piece -> sound (n,) in [-1, 1] piece by piece, 160 samples a column in all
+
+    What is no longer than `chunk` columns sounds as the plain Griffin-Lim has it. Longer speech is made of chunks that
+    overlap, each with phases of its own, joined where the overlap is quietest.
+    """
+    tail, last = None, 0.0
+    for magnitudes, more in _chunks(spectra, chunk):
+        sound = griffin_lim(magnitudes, seed=seed).cpu()
+        if tail is not None:
+            sound = join(tail, sound)
+        if more:
+            sound, tail = sound[: -OVERLAP * HOP], sound[-OVERLAP * HOP :]
+        clear = deemphasised(sound, last)
+        last = float(clear[-1])
+        yield clear.clamp(-1, 1)
+
+
+def join(tail: Tensor, sound: Tensor) -> Tensor:
+    """tail (n,), sound (N,), which begins with the same n samples in other phases -> (N,), from the one to the other
+
+    They change over by a cross-fade where both are quietest, off the ends of the overlap, where phases are guesses.
+    Griffin-Lim does not know the sign of a wave: the sound's becomes that which is more like the tail.
+    """
+    if (tail * sound[: len(tail)]).sum() < 0:
+        sound = -sound
+    head = sound[: len(tail)]
+    loudness = F.avg_pool1d((tail.square() + head.square())[None], FADE, 1)[
+        0
+    ]  # where the fade begins at each place
+    edge = len(tail) // 10
+    start = edge + int(loudness[edge : len(loudness) - edge].argmin())
+    rise = (0.5 - 0.5 * torch.cos(torch.pi * (torch.arange(FADE) + 0.5) / FADE)).to(tail)
+    weight = torch.cat([rise.new_zeros(start), rise, rise.new_ones(len(tail) - start - FADE)])
+    return torch.cat([(1 - weight) * tail + weight * head, sound[len(tail) :]])
+
+
+def _chunks(spectra: Iterable[Tensor], chunk: int) -> Iterator[tuple[Tensor, bool]]:
+    """Columns piece by piece -> (chunks that have OVERLAP columns in common, the last shorter; whether more follow)"""
+    held = None
+    for piece in spectra:
+        held = piece if held is None else torch.cat([held, piece], dim=-1)
+        while held.shape[-1] > chunk:
+            yield held[..., :chunk], True
+            held = held[..., chunk - OVERLAP :]
+    if held is not None:
+        yield held, False

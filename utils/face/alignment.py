@@ -13,6 +13,10 @@ from utils.face.landmarks import (
     to_crop_size,
 )
 
+LARGEST_ZOOM = (
+    4.0  # of a 128-pixel crop: a face that must be magnified more than this is too small to be of use
+)
+
 
 def fit_similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     """source (..., N, 2), target (..., N, 2) -> (..., 2, 3): the least-squares similarity, without reflection."""

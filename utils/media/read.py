@@ -21,14 +21,23 @@ LONGEST_PAUSE = 5.0  # seconds between two frames of a video beyond which its ti
 
 def video_start(path: Path) -> float:
     """When the first frame is shown, in seconds on the file's own clock. Raises UserError as `read_video` does."""
-    with _open(path, "video") as container:
+    with open_media(path, "video") as container:
         stream = container.streams.video[0]
         return float((stream.start_time or 0) * stream.time_base)
 
 
+def video_length(path: Path) -> float:
+    """About how many seconds of pictures the file says it holds, 0 where it does not say. Raises UserError."""
+    with open_media(path, "video") as container:
+        stream = container.streams.video[0]
+        return (
+            float(stream.duration * stream.time_base) if stream.duration else (container.duration or 0) / 1e6
+        )
+
+
 def sound_length(path: Path) -> float:
     """About how many seconds of sound the file says it holds, 0 where it does not say. Raises UserError."""
-    with _open(path, "audio") as container:
+    with open_media(path, "audio") as container:
         return (container.duration or 0) / 1e6
 
 
@@ -37,7 +46,7 @@ def read_video(path: Path, fps: int = FPS) -> Iterator[np.ndarray]:
 
     Raises UserError, naming the frame, where one is damaged, and where the file has no video at all.
     """
-    container = _open(path, "video")
+    container = open_media(path, "video")
     return _nearest_frames(_timed_frames(path, container), fps)
 
 
@@ -58,7 +67,7 @@ def stream_audio(
     Raises UserError at once where the file is missing, unreadable or has no sound stream, and later where that stream
     turns out to hold no samples.
     """
-    container = _open(path, "audio")
+    container = open_media(path, "audio")
     return _blocks(path, _mono_pieces(path, container, sample_rate, start), block)
 
 
@@ -75,7 +84,7 @@ def resample(audio: np.ndarray, before: int, after: int) -> np.ndarray:
     return np.concatenate([np.zeros(0, np.float32), *pieces])
 
 
-def _open(path: Path, kind: str | None = None):
+def open_media(path: Path, kind: str | None = None):
     """An open PyAV container. kind: "video" or "audio" where the file must have such a stream."""
     import av
 

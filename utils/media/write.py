@@ -1,8 +1,10 @@
-"""Videos written as their frames arrive: H.264 and AAC through PyAV, in constant memory."""
+"""Videos written as their frames arrive: H.264 and AAC through PyAV, in constant memory; sound alone as WAV."""
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+import wave
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from fractions import Fraction
 from pathlib import Path
 
@@ -112,3 +114,13 @@ class VideoWriter:
         self.container.mux(self.video_stream.encode(None))
         if self.audio_stream:
             self.container.mux(self.audio_stream.encode(None))
+
+
+@contextmanager
+def wav_writer(path: Path, rate: int) -> Iterator[Callable[[np.ndarray], None]]:
+    """Gives what appends samples (n,), float in [-1, 1], to a mono file of 16 bits, whole when the block ends well."""
+    with replacing(path) as part, wave.open(str(part), "wb") as file:
+        file.setparams((1, 2, rate, 0, "NONE", ""))
+        yield lambda samples: file.writeframes(
+            (np.clip(samples, -1, 1) * 32767).round().astype("<i2").tobytes()
+        )

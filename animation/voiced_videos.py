@@ -1,0 +1,190 @@
+"""A voice for a silent video: its face is found, its mouth cut out and read, and the pictures get the sound of it.
+
+The video is decoded twice, for the landmarks of all frames and then for its mouths, so that memory hardly grows with
+it. Faces are found and aligned as for the stores that training reads. A cut to another shot moves the crop over half a
+second, as its smoothing does not know of it, and all shots share the place of the mouth on their mean face: what is
+said just about a cut suffers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from models.lips.generator import LipToSpeech
+from models.lips.windows import Piece, look, speak
+from utils.audio import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
+from utils.audio.mel import COLUMNS, mel_of
+from utils.audio.vocoder import voice_stream
+from utils.errors import UserError, note
+from utils.face.alignment import LARGEST_ZOOM, apply_transform, crop_face, crop_transforms
+from utils.face.detector import FaceDetector, fill_gaps
+from utils.face.mouth import cut_mouths, mouth_window
+from utils.files import writable_folder
+from utils.letters import to_text
+from utils.media.copy import check_pictures, new_sound
+from utils.media.read import read_video, stream_audio, video_length
+from utils.media.write import wav_writer
+
+CROP = 128  # pixels of the face crops that mouths are cut from, as in the stores
+CHUNK = 32  # frames whose mouths are cut at a time
+LONGEST_GUESS = FPS  # frames without a face that are voiced by what lies before and after; more are silent
+KEPT = (".mp4", ".m4v", ".mov", ".mkv", ".webm")  # kinds of files that a voiced video keeps
+VOICE_SECONDS = 10  # of the recording that says whose voice is wanted
+
+
+class Facts(NamedTuple):
+    """What became of a video: frames at 25 a second, seconds of sound, how many frames show no face, and the letters
+    that the network read, where it reads
+    """
+
+    frames: int
+    seconds: float
+    faceless: int
+    text: str | None
+
+
+class FaceTrack(NamedTuple):
+    """Where a face is in T frames: transforms (T, 2, 3), source pixels to the crop's; window (2, 3) of the mouth
+    (`mouth_window`); faceless (T,), where it is not seen; silent (T,), where for so long that nothing is said
+    """
+
+    transforms: np.ndarray
+    window: np.ndarray
+    faceless: np.ndarray
+    silent: np.ndarray
+
+
+def give_voice(
+    model: LipToSpeech,
+    video: Path,
+    out: Path,
+    device: torch.device,
+    seed: int = 0,
+    voice: Path | None = None,
+    flip: bool = True,
+    wav: Path | None = None,
+) -> Facts:
+    """Writes at `out` the pictures of `video` with the sound that the model reads off its face, and the sound at `wav`
+
+    Both, or neither. The sound has 640 samples at 16 kHz for each 25th of a second of the pictures, from the first one
+    on. seed: of the noise; voice: a recording of the wanted voice, for a model with a choice of them; flip: mean of the
+    video and its mirror image, as in the original's test; wav: `out` with .wav by default.
+
+    Raises UserError where the video shows no face, or cannot be read, and where the files cannot be written.
+    """
+    video, out = Path(video), Path(out)
+    wav = out.with_suffix(".wav") if wav is None else Path(wav)
+    check_places(video, out, wav, voice)
+    check_pictures(video)
+    wanted = wanted_voice(model, voice)
+    for place in (out, wav):
+        writable_folder(place.parent)
+    model = model.to(device).eval()
+    with new_sound(video, out, SAMPLE_RATE) as hear, wav_writer(wav, SAMPLE_RATE) as save:
+        track = track_face(video, model.config["size"], model.config["view"])
+        frames = len(track.silent)
+        mouths = tqdm(cut_from(video, track, model.config["size"]), "mouths", -(-frames // CHUNK))
+        seen = look(model, mouths, flip)
+        with tqdm(total=frames, desc="speech", unit=" frames") as bar:
+            for sound in voice_stream(spectra(speak(model, seen, seed, wanted), track.silent)):
+                hear(sound.numpy())
+                save(sound.numpy())
+                bar.update(len(sound) // SAMPLES_PER_FRAME)
+    text = None if seen.text is None else to_text(seen.text.mean(0).argmax(-1).tolist())
+    return Facts(frames, frames / FPS, int(track.faceless.sum()), text)
+
+
+def default_output(video: Path, folder: Path) -> Path:
+    """Where a voiced video goes: folder/NAME_voiced, the same kind of file where players know it, .mp4 otherwise"""
+    suffix = video.suffix.lower()
+    return folder / f"{video.stem}_voiced{suffix if suffix in KEPT else '.mp4'}"
+
+
+def check_places(video: Path, out: Path, wav: Path, voice: Path | None = None) -> None:
+    """Raises UserError where a result would replace what it is made of, the other result, or a folder."""
+    if out.resolve() == wav.resolve():
+        raise UserError(f"{out}: a name for sound alone; end the video's with .mp4")
+    for place in (out, wav):
+        if any(given is not None and place.resolve() == Path(given).resolve() for given in (video, voice)):
+            raise UserError(
+                f"{place}: is what the voice would be made of; choose another name for the result"
+            )
+        if place.is_dir():
+            raise UserError(f"{place}: is a folder; give the name of a file")
+
+
+def wanted_voice(model: LipToSpeech, voice: Path | None) -> Tensor | None:
+    """A recording -> the mel (80, M) of its first ten seconds, for a model with voices to choose. Raises UserError."""
+    if model.voice is None:
+        if voice is not None:
+            raise UserError(f"{voice}: this network has no choice of voices; leave the recording out")
+        return None
+    if voice is None:
+        raise UserError("this network has a choice of voices; give a recording of the one that you want")
+    sound = next(stream_audio(voice, block=VOICE_SECONDS * SAMPLE_RATE))
+    if not np.abs(sound).max() > 1e-3:
+        raise UserError(f"{voice}: holds silence; give a recording of speech")
+    return mel_of(sound)
+
+
+def track_face(video: Path, size: int, view: float) -> FaceTrack:
+    """Follows the largest face of a video. size, view: of its mouths. Raises UserError where there is none."""
+    frames = tqdm(read_video(video), "faces", round(FPS * video_length(video)) or None, unit=" frames")
+    points = np.stack(list(FaceDetector().track_stream(frames)))
+    faceless = np.isnan(points).any(axis=(1, 2))
+    if faceless.all():
+        raise UserError(f"{video}: no face found; give a video that shows one from the front")
+    points = fill_gaps(points, longest=len(points))
+    transforms = crop_transforms(points, CROP)
+    silent = long_runs(faceless, LONGEST_GUESS)
+    zoom = float(np.median(np.hypot(transforms[:, 0, 0], transforms[:, 1, 0])[~silent]))
+    if zoom > LARGEST_ZOOM:
+        raise UserError(f"{video}: the face is too small: it would be magnified {zoom:.1f} times")
+    if silent.any():
+        first = int(np.flatnonzero(silent)[0])
+        stretch = f"{silent.sum() / FPS:.1f} s of it, the first from {first / FPS:.1f} s on"
+        note(f"{video}: no face is seen for {stretch}; silent there")
+    window = mouth_window(apply_transform(transforms, points)[~silent], size, view)
+    return FaceTrack(transforms, window, faceless, silent)
+
+
+def long_runs(mask: np.ndarray, longest: int) -> np.ndarray:
+    """mask (T,) -> (T,), true where it is true for more than `longest` frames on end"""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
+    kept = np.zeros(len(mask), bool)
+    for start, stop in edges.reshape(-1, 2):
+        kept[start:stop] = stop - start > longest
+    return kept
+
+
+def cut_from(video: Path, track: FaceTrack, size: int) -> Iterator[Tensor]:
+    """The mouths of a video (k, size, size) uint8, so many frames at a time"""
+    faces: list[np.ndarray] = []
+    for frame, transform in zip(read_video(video), track.transforms, strict=True):
+        faces.append(crop_face(frame, transform, CROP))
+        if len(faces) == CHUNK:
+            yield _mouths(faces, track.window, size)
+            faces = []
+    if faces:
+        yield _mouths(faces, track.window, size)
+
+
+def _mouths(faces: list[np.ndarray], window: np.ndarray, size: int) -> Tensor:
+    return cut_mouths(torch.from_numpy(np.stack(faces)).permute(0, 3, 1, 2), window, size)
+
+
+def spectra(pieces: Iterable[Piece], silent: np.ndarray) -> Iterator[Tensor]:
+    """The magnitudes (321, 4 k) of speech piece by piece, nothing in silent (T,) frames"""
+    heard = torch.from_numpy(~silent).float().repeat_interleave(COLUMNS)
+    done = 0
+    for piece in pieces:
+        count = piece.spectrum.shape[-1]
+        yield piece.spectrum * heard[done : done + count].to(piece.spectrum)
+        done += count
