@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import sys
 import time
-import wave
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from itertools import chain
@@ -50,6 +49,7 @@ from utils.cli import add_flag, add_number, add_switch, parser, renamed
 from utils.distributed import is_main, launch, share_out
 from utils.errors import UserError, run
 from utils.files import replacing, writable_folder
+from utils.media.write import wav_writer
 from utils.versions import versions
 
 NAMES = dict(grid="dataset_dir", checkpoint="model_name", gpu="device_ids")
@@ -114,10 +114,8 @@ def load_network(args: Namespace, device: torch.device) -> LipToSpeech:
 def keep(id: str, said: Said, sound: np.ndarray, args: Namespace) -> None:
     """Writes what --save_wav and --save_mel ask for"""
     if args.save_wav:
-        samples = np.round(sound * 32767).astype("<i2").tobytes()
-        with replacing(args.sample_dir / f"wav/{id}.wav") as part, wave.open(str(part), "wb") as file:
-            file.setparams((1, 2, SAMPLE_RATE, 0, "NONE", ""))
-            file.writeframes(samples)
+        with wav_writer(args.sample_dir / f"wav/{id}.wav", SAMPLE_RATE) as write:
+            write(sound)
     if args.save_mel:
         with replacing(args.sample_dir / f"spec_mel/{id}.npz") as part:
             np.savez(part, mel=said.mel.cpu().numpy(), spec=said.spectrum.cpu().numpy())

@@ -25,12 +25,12 @@ from evaluation.charts import spectrograms
 from evaluation.speech.rows import AVERAGE, OURS, RECORDING, TRUE_MEL
 from reports.pages import Table, legend, page_flags, parse_page, picture, prepare, write_page
 from reports.runs import Runs
-from reports.studio import write_sound
 from utils.audio import SAMPLE_RATE
 from utils.cli import add_flag, add_number
 from utils.errors import run
 from utils.media.images import write_image
 from utils.media.read import read_audio
+from utils.media.write import wav_writer
 
 FIGURES = "stoi estoi pesq mel_distance offset wer wer_whisper wer_letters".split()
 ROWS = (OURS, TRUE_MEL, RECORDING, AVERAGE)
@@ -122,7 +122,8 @@ def face(runs: Runs, raw: Path, store: ClipStore, id: str) -> None:
         write_image(
             photo, np.asarray(Image.fromarray(picture).resize((SIDE, SIDE), Image.Resampling.BICUBIC))
         )
-        write_sound(sound, clip.audio)
+        with wav_writer(sound, SAMPLE_RATE) as write:
+            write(clip.audio)
     align = raw / speaker / "align" / f"{name}.align"
     align.parent.mkdir(parents=True, exist_ok=True)
     align.write_text("".join(f"0 1 {word}\n" for word in clip.transcript.split()))
@@ -148,7 +149,8 @@ def shown(args: Namespace, store: ClipStore) -> list[str]:
         true = 0.9 * clip.audio / np.abs(clip.audio).max()
         sounds = {f"speech_{name}_true.wav": true, f"speech_{name}_made.wav": made}
         for file, sound in sounds.items():
-            write_sound(args.assets / file, sound)
+            with wav_writer(args.assets / file, SAMPLE_RATE) as write:
+                write(sound)
         write_image(args.assets / f"speech_{name}.png", spectrograms({"true": true, "made": made}))
         links = [f"[{file.split('_')[-1][:-4]}](../assets/{file})" for file in sounds]
         caption = f'{id}, held out, "{clip.transcript}": {", ".join(links)} (GRID, CC BY 4.0).'
