@@ -5,10 +5,10 @@
     python -m reports.ablation --only vgnet_direct vgnet_full ...             # these rows alone
     python -m reports.ablation --vg_flags= --vg_steps 100000 --at_flags= --at_steps 20000         # the paper's sizes
 
-Trains each row with atnet.py or vgnet.py and measures it with atnet_test.py or vgnet_test.py, VG-net from the true
-landmarks. To go on after a stop, run the same command again: a training goes on from its own state, and what has been
-trained and measured is kept. -vg_flags and -at_flags are what all rows of a network share; write them with an equals
-sign: -vg_flags="-width 64 -cuda false".
+Trains each row with atnet.py, vgnet.py or lip2speech.py and measures it with the script's test: VG-net from the true
+landmarks, lip-to-speech on held-out clips alone. To go on after a stop, run the same command again: a training goes on
+from its own state, and what has been trained and measured is kept. -vg_flags, -at_flags and -ls_flags are what all rows
+of a network share; write them with an equals sign: -vg_flags="-width 64 -cuda false".
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import numpy as np
 from data.splits import DATASETS, clip_ids
 from data.store import ClipStore
 from evaluation.rows import AT_NET, FROM_TRUTH, STATIC, STILL
+from evaluation.speech.rows import AVERAGE, OURS
 from reports.pages import Table, legend, page_flags, parse_page, picture, prepare, write_page
 from reports.runs import Runs
 from reports.tables import SPLITS, clips_of, row
@@ -35,6 +36,12 @@ from utils.media.read import read_video
 VG_FLAGS = "-width 16 -blocks 2 -dropout 0.1 -frames 8 -batch_size 4 -lr 6e-4 -ema 0.98 -mouth_weight 2"
 AT_FLAGS = "-channels 16,32,32,64,64 -audio_features 256,128 -layers 2 -frames 30 -batch_size 12 -lr 6e-4"
 AT_FLAGS += " -ema 0.998 -speaker_power 0.6"
+LS_FLAGS = (
+    "-size 64 -view 0.7 -front 16 -context 128 -decoder 64 -postnet 64 -noise 16 -judges 8 -sync_width 16"
+)
+LS_FLAGS += " -window_size 75 -batch_size 6 -lr 1e-3 -ema 0.98 -reconstruction_weight 1 -temp 0.2"
+LS_FLAGS += " -adversarial_weight 0.02 -sync_weight 0.2"
+PREFIX = dict(vgnet="vg", atnet="at", lip2speech="ls")  # of the flags
 MOUTHS = "-warp flow -motion_weight 1 -texture_weight 6 -adversarial_weight 0 -landmark_weight 0"
 MOUTHS += " -mouth_adversarial_weight 0.1 -mouth_matching_weight 0.3"
 ND = "-warp none -dynamic_pixel_loss false"
@@ -53,6 +60,14 @@ ROWS = {  # of each script: what a row is, and the flags of its own
         "atnet_plain": ("without augmentation", "-augment false"),
         "atnet_full": ("full, with LSTM", "-lstm true"),
     },
+    "lip2speech": {
+        "lips_no_gan": ("without discriminators", "-adversarial_weight 0"),
+        "lips_no_sync": ("without the sync net", "-sync_weight 0"),
+        "lips_plain": ("without augmentation", "-augment false"),
+        "lips_full": ("full, the paper's form at our loss weights", "-text_weight 0"),
+        "lips_text": ("and the encoder reads letters", "-text_weight 0.5"),
+        "lips_speaker": ("and a recording says whose voice is wanted", "-speaker true"),
+    },
 }
 WARPED, WARP_ALONE = "vgnet_warp", "the landmark warp alone, no network"  # a row that this one brings along
 STRIP = 6  # frames of a clip
@@ -62,7 +77,14 @@ AT_FIGURES = ["opening_correlation", "lmd_mouth", "lmd_mouth_ratio", "silence_op
 STUDIES = {  # of each script: the table's title, how the test script names what a row made, and its figures
     "vgnet": ("VG-net with parts missing, from true landmarks", FROM_TRUTH, VG_FIGURES),
     "atnet": ("AT-net with parts missing, from the sound alone", AT_NET, AT_FIGURES),
+    "lip2speech": (
+        "Lip-to-speech with parts missing",
+        OURS,
+        "stoi estoi mel_distance wer wer_letters".split(),
+    ),
 }
+TESTED = dict(lip2speech=["test"])  # the splits of a study; of the others all
+BARS = dict(vgnet=STATIC, atnet=STATIC, lip2speech=AVERAGE)  # the row to beat
 
 
 def parse_args(argv: list[str] | None = None) -> Namespace:
@@ -73,17 +95,19 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
     add_flag(flags, "dataset", choices=DATASETS, default="grid", help="whose splits (default grid)")
     add_number(flags, "vg_steps", 600, "training steps of each VG-net", least=1)
     add_number(flags, "at_steps", 1200, "training steps of each AT-net", least=1)
+    add_number(flags, "ls_steps", 400, "training steps of each lip-to-speech", least=1)
     add_number(flags, "clips", 4, "clips of each split that VG-net is measured on", least=1)
     add_number(flags, "seed", 0, "of every training", least=0)
     add_flag(flags, "vg_flags", default=VG_FLAGS, help=f"vgnet.py's, of all rows (default {VG_FLAGS})")
     add_flag(flags, "at_flags", default=AT_FLAGS, help=f"atnet.py's, of all rows (default {AT_FLAGS})")
+    add_flag(flags, "ls_flags", default=LS_FLAGS, help=f"lip2speech.py's, of all rows (default {LS_FLAGS})")
     return parse_page(flags, "reports.ablation", argv)
 
 
 def train(script: str, runs: Runs) -> tuple[dict[str, tuple[Path, str, str]], str]:
     """-> {row: its weights, what it is, its own flags} of the rows that are asked for, and what all are trained by"""
     args, rows = runs.args, {}
-    steps, flags = (getattr(args, f"{script[:2]}_{name}") for name in ("steps", "flags"))
+    steps, flags = (getattr(args, f"{PREFIX[script]}_{name}") for name in ("steps", "flags"))
     # The last two fifths of the steps go with a falling rate, unless the flags say otherwise.
     numbers = ["-steps", steps, "-cooldown", steps * 2 // 5, "-seed", args.seed, *shlex.split(flags)]
     shared = ["--dataset", args.dataset, *runs.data, *numbers]
@@ -100,15 +124,15 @@ def study(script: str, splits: list[str], runs: Runs) -> list[object]:
     """Trains and measures a network's rows -> their table and, of VG-net, pictures; nothing where there are no rows"""
     (title, made, figures), (rows, command), parts = STUDIES[script], train(script, runs), []
     lines, found = [], []
-    tests = ["--clips", runs.args.clips, "--videos", 1] if script == "vgnet" else ["--videos", 0]
-    for split in splits if rows else []:
+    tests = dict(vgnet=["--clips", runs.args.clips, "--videos", 1], atnet=["--videos", 0]).get(script, [])
+    for split in [one for one in splits if one in TESTED.get(script, splits)] if rows else []:
         metrics = {}
         for name, (weights, _, _) in rows.items():
             options = ["-model_name", weights, "--dataset", runs.args.dataset, "--split", split, *tests]
             options += ["-still"] * (name == WARPED)
             metrics[name] = runs.measure(f"{name}_{split}", f"{script}_test.py", *options)
         found += metrics.values()
-        shown = [(found[-1], STATIC, STATIC, "")]
+        shown = [(found[-1], BARS[script], BARS[script], "")]
         shown += [(metrics[WARPED], STILL, WARP_ALONE, "")] if WARPED in metrics else []
         shown += [(metrics[name], made, what, own) for name, (_, what, own) in rows.items()]
         for one, key, what, own in shown:

@@ -97,8 +97,7 @@ def round_trip(runs: Runs, args: Namespace, store: ClipStore) -> Table:
     raw, lists = args.o / "round_trip" / "raw", args.o / "round_trip" / "splits"
     for id in ids:
         face(runs, raw, store, id)
-    lists.mkdir(parents=True, exist_ok=True)
-    (lists / "test.txt").write_text("\n".join(ids) + "\n")
+    put(lists / "test.txt", "".join(f"{id}\n" for id in ids).encode())
     faces = args.o / "round_trip" / "faces.h5"
     runs("round_trip/store", "preprocess.grid", raw, faces)
     lines, found = [], []
@@ -124,9 +123,8 @@ def face(runs: Runs, raw: Path, store: ClipStore, id: str) -> None:
         )
         with wav_writer(sound, SAMPLE_RATE) as write:
             write(clip.audio)
-    align = raw / speaker / "align" / f"{name}.align"
-    align.parent.mkdir(parents=True, exist_ok=True)
-    align.write_text("".join(f"0 1 {word}\n" for word in clip.transcript.split()))
+    said = "".join(f"0 1 {word}\n" for word in clip.transcript.split())
+    put(raw / speaker / "align" / f"{name}.align", said.encode())
     folder = runs(
         f"round_trip/{name}",
         "demo.py",
@@ -137,7 +135,14 @@ def face(runs: Runs, raw: Path, store: ClipStore, id: str) -> None:
         "-sample_dir",
         runs.out / f"round_trip/{name}",
     )
-    (raw / speaker / f"{name}.mp4").write_bytes((folder / "demo.mp4").read_bytes())
+    put(raw / speaker / f"{name}.mp4", (folder / "demo.mp4").read_bytes())
+
+
+def put(path: Path, content: bytes) -> None:
+    """Writes a file, unless it is there already, so that what was made of it stays newer"""
+    if not path.exists() or path.read_bytes() != content:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
 
 
 def shown(args: Namespace, store: ClipStore) -> list[str]:

@@ -4,7 +4,7 @@ import sys
 
 import numpy as np
 
-from evaluation.charts import line_charts
+from evaluation.charts import line_charts, spectrograms
 
 BLUE = (0, 114, 178)
 
@@ -31,3 +31,14 @@ def test_panels_with_one_label_share_their_scale():
     assert rows[left].mean() > rows[~left].mean() + 100
     three = line_charts(panels | {"empty": {}}, {0: "0", 1: "1"}, "x", "pixels")
     assert three.shape[1] == picture.shape[1] and three.shape[0] > 1.5 * picture.shape[0]
+
+
+def test_a_spectrogram_is_bright_where_it_is_loud():
+    tone = 0.5 * np.sin(2 * np.pi * 1000 * np.arange(16000) / 16000)
+    tone[:8000] = 0  # silence, then a tone
+    picture = spectrograms({"one": tone, "two": np.zeros(16000)}).sum(-1)
+    top, bottom = picture[: len(picture) // 2, 80:-20], picture[len(picture) // 2 :, 80:-20]
+    middle = top.shape[1] // 2
+    dark, bright = (top[30:-30, side] for side in (slice(10, middle - 20), slice(middle + 20, -10)))
+    assert bright.max() > 400 > dark[len(dark) // 3 : 2 * len(dark) // 3].max()
+    assert bottom[40:-60].min() < 60

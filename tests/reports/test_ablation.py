@@ -1,4 +1,4 @@
-"""ablation.py: two tiny rows from training to page, and nothing twice."""
+"""ablation.py: tiny rows from training to page, and nothing twice."""
 
 from pathlib import Path
 
@@ -6,8 +6,11 @@ import numpy as np
 
 import atnet
 import atnet_test
+import lip2speech
+import lip2speech_test
 import vgnet
 import vgnet_test
+from evaluation.speech.rows import AVERAGE
 from reports import ablation
 from tests.synthetic import make_store
 from utils.errors import run
@@ -16,15 +19,21 @@ from utils.media.images import read_photo
 
 VG = "-width 4 -blocks 1 -frames 4 -batch_size 2 -num_thread 0 -cuda false"
 AT = "-channels 4,4,8,8,8 -audio_features 16,16 -hidden 8 -layers 1 -frames 8 -batch_size 4 -num_thread 0 -cuda false"
+LS = (
+    "-size 32 -front 4 -context 16 -decoder 16 -postnet 8 -noise 4 -judges 4 -sync_width 4 -batch_size 2"
+    " -window_size 20 -num_thread 0 -cuda false"
+)
 SCRIPTS = {
     "atnet.py": (lambda args: atnet.launch(atnet.train, args), atnet.parse_args),
     "vgnet.py": (lambda args: vgnet.launch(vgnet.train, args), vgnet.parse_args),
     "atnet_test.py": (atnet_test.main, atnet_test.parse_args),
     "vgnet_test.py": (vgnet_test.main, vgnet_test.parse_args),
+    "lip2speech.py": (lip2speech.main, lip2speech.parse_args),
+    "lip2speech_test.py": (lip2speech_test.main, lip2speech_test.parse_args),
 }
 
 
-def test_two_rows_from_training_to_page_and_nothing_twice(tmp_path, monkeypatch, capsys):
+def test_three_rows_from_training_to_page_and_nothing_twice(tmp_path, monkeypatch, capsys):
     """The scripts run in this process, and do not search drawn pictures for a face."""
     names, unseen = [], np.full((68, 2), np.nan, np.float32)
 
@@ -39,11 +48,21 @@ def test_two_rows_from_training_to_page_and_nothing_twice(tmp_path, monkeypatch,
     (tmp_path / "splits/unseen.txt").write_text("s9/nobody\n")  # none in this store
     places = dict(dataset_dir=store, splits=tmp_path / "splits", o=tmp_path / "out")
     flags = [str(item) for name, path in places.items() for item in (f"-{name}", path)]
-    flags += ["--vg_steps", "2", "--at_steps", "2", f"-vg_flags={VG}", f"-at_flags={AT}"]
-    flags += ["--only", "vgnet_warp", "atnet_full"]
+    flags += ["--vg_steps", "2", "--at_steps", "2", "--ls_steps", "2"]
+    flags += [
+        f"-vg_flags={VG}",
+        f"-at_flags={AT}",
+        f"-ls_flags={LS}",
+        "--only",
+        "vgnet_warp",
+        "atnet_full",
+        "lips_text",
+    ]
     for _ in range(2):
         assert run(ablation.main, lambda: ablation.parse_args(flags)) == 0
-    assert names == ["vgnet.py", "vgnet_test.py", "atnet.py", "atnet_test.py"]
+    assert names == [
+        f"{name}{test}.py" for name in ("vgnet", "atnet", "lip2speech") for test in ("", "_test")
+    ]
     page = (tmp_path / "out/docs/ablation.md").read_text()
     rows = [line.split(" | ") for line in page.splitlines() if line.startswith("| held out (1 clips)")]
     titles = [
@@ -52,15 +71,25 @@ def test_two_rows_from_training_to_page_and_nothing_twice(tmp_path, monkeypatch,
         "full, with the landmark warp",
         "static face",
         "full, with LSTM",
+        AVERAGE,
+        "and the encoder reads letters",
     ]
     assert [one[1] for one in rows] == titles
-    assert [one[2] for one in rows] == ["-", "-", "`-warp landmark`", "-", "`-lstm true`"]
+    assert [one[2] for one in rows] == [
+        "-",
+        "-",
+        "`-warp landmark`",
+        "-",
+        "`-lstm true`",
+        "-",
+        "`-text_weight 0.5`",
+    ]
     still, warped, trained = (float(one[5]) for one in rows[:3])
     assert warped > trained and warped != still  # hardly trained
     height, width = read_photo(tmp_path / "out/assets/ablation_test.jpg").shape[:2]
     assert height == 3 * (18 + 116) + 2 * 2 and width == ablation.STRIP * 192
     assert run(ablation.main, lambda: ablation.parse_args([*flags, "--seed", "1"])) == 2
-    assert "delete it" in capsys.readouterr().err and len(names) == 4
+    assert "delete it" in capsys.readouterr().err and len(names) == 6
 
 
 def test_mistakes_are_one_line_before_anything_is_trained(tmp_path, capsys):
