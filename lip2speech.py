@@ -100,6 +100,7 @@ def add_network_flags(flags: ArgumentParser) -> None:
     number("postnet", 128, "channels of the postnet's first layer, the paper's", least=8)
     number("noise", 128, "channels of noise, the paper's", least=1)
     number("dropout", 0.3, "behind the front-end and in the encoder, the paper's", least=0, below=1)
+    number("cutout", 0.5, "share of clips of whose mouths a square is hidden; the original's: 1", least=0)
     number("judges", 32, "channels of the discriminators' first layers, the paper's", least=4)
     number("sync_width", 128, "channels of the sync net's first layer, the paper's", least=4)
     learned = "let training find the sync net's temperature, from --temp on"
@@ -210,7 +211,7 @@ def train(args: Namespace, device: torch.device) -> None:
     model, judges = build(args, device)
     start_together(dict(model=model) | judges, args.load_model)
     run = Run(args, device, dict(model=model) | judges, store, ids, subject=args.subject)
-    options = dict(augment=args.augment, power=args.speaker_power, voice=args.speaker)
+    options = dict(augment=args.augment, power=args.speaker_power, voice=args.speaker, cutout=args.cutout)
     samples = MouthSamples(store, ids["train"], args.size, args.view, args.frames, args.seed, **options)
     generate, judging = run.parallel(model), {name: run.parallel(judge) for name, judge in judges.items()}
     for batch in run.steps(samples):

@@ -69,7 +69,7 @@ class MouthSamples(Dataset):
     mouths (S, H, H) uint8, 0 beyond the clip; mel (80, 4 S), silence beyond it; spectrum (321, 4 S) half; frames ():
     how many of S there are; letters (64,) classes and letter_count (), 0 where the window does not hold the whole clip;
     with `voice`, voice (80, 300): the mel of another clip of the speaker. augment: also changes (8,), drawn here, for
-    `change_mouths`.
+    `change_mouths`; cutout: the share of samples of which a part is hidden.
     """
 
     def __init__(
@@ -83,7 +83,9 @@ class MouthSamples(Dataset):
         augment: bool = True,
         power: float = 1.0,
         voice: bool = False,
+        cutout: float = 0.5,
     ) -> None:
+        self.cutout = cutout
         self.clips, self.frames, self.augment, self.voice = (
             MouthClips(store, size, view),
             frames,
@@ -100,7 +102,7 @@ class MouthSamples(Dataset):
             group = self.sampling.groups[group_of(id)]
             others = [other for other in group if other != id] or group
             sample["voice"] = self.stretch(others[random.integers(len(others))], 0, VOICE_FRAMES)["mel"]
-        return sample | (dict(changes=draw_changes(random)) if self.augment else {})
+        return sample | (dict(changes=draw_changes(random, self.cutout)) if self.augment else {})
 
     def whole(self, id: str) -> dict[str, Tensor]:
         """A clip as it is, with itself as `voice`"""
@@ -129,11 +131,11 @@ def pad(tensor: Tensor, width: int, filling: float) -> Tensor:
     return F.pad(tensor, (0, width - tensor.shape[-1]), value=filling)
 
 
-def draw_changes(random: np.random.Generator) -> Tensor:
+def draw_changes(random: np.random.Generator, cutout: float) -> Tensor:
     """How one clip's mouths change: mirrored (1 or -1), rotation, log scale, shift of x and y in half sizes, log
     contrast, centre of the hidden square in half sizes (far away: nothing is hidden)
     """
-    hidden = random.uniform(-0.75, 0.75, 2) if random.random() < 0.5 else (9.0, 9.0)
+    hidden = random.uniform(-0.75, 0.75, 2) if random.random() < cutout else (9.0, 9.0)
     mirrored = -1.0 if random.random() < 0.5 else 1.0
     numbers = random.normal(0, [0.04, 0.05, 0.05, 0.05, 0.2])
     return torch.tensor([mirrored, *numbers, *hidden], dtype=torch.float32)
@@ -143,7 +145,7 @@ def change_mouths(mouths: Tensor, changes: Tensor | None) -> Tensor:
     """mouths (B, S, H, W) uint8, changes (B, 8) or None -> (B, S, H, W) as networks see them
 
     The original mirrors and hides a square of half the width, the same in all frames of a clip, in every clip; here it
-    is in every other one, and crops also turn, shift and differ in size and contrast, as strangers' do.
+    is in some, and crops also turn, shift and differ in size and contrast, as strangers' do.
     """
     images = to_mouth_network(mouths)
     if changes is None:
