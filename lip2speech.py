@@ -9,13 +9,14 @@
 The store comes from `python -m preprocess.grid`. The original's flags and ours mean the same: --grid is -dataset_dir,
 --checkpoint_dir -model_dir, --checkpoint -load_model, --eval_step -validate_every, --window_size -frames,
 --augmentations -augment, --gpu -device_ids, --workers -num_thread, --temp -temperature. --epochs counts passes over the
-training clips, in place of -steps. To resume, run the same command again. Writes
-MODEL_DIR/NAME.safetensors, the weights of the best validation, for lip2speech_test.py, NAME_last.safetensors, and
-NAME_state.pt, with the discriminators.
+training clips, in place of -steps; --batch_size is that of all of --gpu together, under torchrun each process's. To
+resume, run the same command again. Writes MODEL_DIR/NAME.safetensors, the weights of the best validation, for
+lip2speech_test.py, NAME_last.safetensors, and NAME_state.pt, with the discriminators.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from argparse import ArgumentParser, Namespace
 from functools import partial
@@ -34,6 +35,7 @@ from training.export import start_together
 from training.flags import add_training_flags
 from training.log import mean_values
 from training.loop import Run
+from training.losses import frozen
 from training.losses.lip2speech import (
     R1_EVERY,
     Batch,
@@ -44,12 +46,9 @@ from training.losses.lip2speech import (
     reconstruction_loss,
     text_loss,
 )
-from training.losses.vgnet import frozen
-from training.pictures import save_rows
-from utils.audio import SAMPLE_RATE
-from utils.audio.vocoder import deemphasised, griffin_lim
+from training.pictures import save_speech
 from utils.cli import add_flag, add_number, add_switch, parser, renamed
-from utils.distributed import launch, world_size
+from utils.distributed import is_main, launch, world_size
 from utils.errors import UserError, run
 
 NAMES = dict(
@@ -72,8 +71,12 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
         raise UserError(f"--mode {args.mode}: needs the weights to measure; give --checkpoint FILE")
     if args.adversarial_weight and args.frames < LEAST_FRAMES:
         raise UserError(f"--window_size {args.frames}: the discriminators need {LEAST_FRAMES} frames or more")
-    if not args.dataparallel:
-        args.device_ids = args.device_ids.split(",")[0]
+    if args.epochs and args.steps != flags.get_default("steps"):
+        raise UserError(f"--epochs {args.epochs}: counts in place of -steps; give one of them")
+    gpus = args.device_ids.split(",") if args.dataparallel else args.device_ids.split(",")[:1]
+    args.device_ids = ",".join(gpus)
+    if args.cuda and torch.cuda.is_available() and "LOCAL_RANK" not in os.environ:
+        args.batch_size = -(-args.batch_size // len(gpus))  # the original's is that of all its GPUs together
     return args
 
 
@@ -118,7 +121,7 @@ def add_loss_flags(flags: ArgumentParser) -> None:
     number("adversarial_weight", 1.0, "GAN loss of the three discriminators; the paper's: 1")
     number("adversarial_start", 0, "step from which they train; the paper's: 0")
     number("sync_weight", 1.0, "both losses of the sync net; the paper's: 1")
-    number("temperature", 1.0, "of the sync net's contrast between frames; the paper's: 1")
+    number("temperature", 1.0, "of the sync net's contrast between frames; the paper's: 1", least=0.01)
     number("text_weight", 0.0, "letters of the transcript, read by the encoder (the paper: no)")
 
 
@@ -161,7 +164,7 @@ def teach_judges(
     parts, heard = {}, None
     if judged:
         with run.autocast():
-            loss, parts = judge_loss(judging["judge"], batch, speech, run.done % R1_EVERY == 0)
+            loss, parts = judge_loss(judging["judge"], batch, speech, (run.done + 1) % R1_EVERY == 0)
         run.update("judge", loss)
     if "sync" in judging:
         with run.autocast():
@@ -175,6 +178,8 @@ def teach_judges(
 @torch.no_grad()
 def validate(model: LipToSpeech, store: ClipStore, ids: list[str], device: torch.device) -> dict[str, float]:
     """Over whole clips, the same ones with the same noise each time: errors of mels, of the spectrum and of letters"""
+    if not ids:
+        return {}
     size, view, voice = model.config["size"], model.config["view"], model.voice is not None
     samples, rows = MouthSamples(store, ids, size, view, 0, 0, augment=False, voice=voice), []
     for number, id in enumerate(spread(ids, CLIPS)):
@@ -190,18 +195,6 @@ def validate(model: LipToSpeech, store: ClipStore, ids: list[str], device: torch
     return mean_values(rows)
 
 
-def save_sample(run: Run, speech: Speech, batch: Batch) -> None:
-    """Mels of the batch's first clips, true above made, as a picture and for TensorBoard, there with the sound"""
-    true, made = (((mels[:4].float().flip(1) + 1) / 2).clamp(0, 1) for mels in (batch["mel"], speech.mels[2]))
-    rows = [(mels.unsqueeze(1).expand(-1, 3, -1, -1) * 255).byte().cpu() for mels in (true, made)]
-    save_rows(run.picture(), rows)
-    log = run.bar.log
-    log.picture("mel/true above made", torch.cat([true[0], made[0]])[None].cpu(), run.done)
-    for name, spectrum in (("true", batch["spectrum"]), ("made", speech.spectrum)):
-        sound = deemphasised(griffin_lim(spectrum[0].float().cpu())).clamp(-1, 1)
-        log.sound(f"sound/{name}", sound, SAMPLE_RATE, run.done)
-
-
 def train(args: Namespace, device: torch.device) -> None:
     """The loop: batch, discriminators' and sync net's updates, generator's update; now and then a validation."""
     store = ClipStore(args.dataset_dir)
@@ -213,7 +206,10 @@ def train(args: Namespace, device: torch.device) -> None:
     run = Run(args, device, dict(model=model) | judges, store, ids, subject=args.subject)
     options = dict(augment=args.augment, power=args.speaker_power, voice=args.speaker, cutout=args.cutout)
     samples = MouthSamples(store, ids["train"], args.size, args.view, args.frames, args.seed, **options)
-    generate, judging = run.parallel(model), {name: run.parallel(judge) for name, judge in judges.items()}
+    generate, judging = (
+        run.parallel(model),
+        {name: run.parallel(judge, name != "judge") for name, judge in judges.items()},
+    )
     for batch in run.steps(samples):
         judged = "judge" in judging and run.done >= args.adversarial_start
         with run.autocast():
@@ -226,11 +222,13 @@ def train(args: Namespace, device: torch.device) -> None:
         if run.step_done(parts | generated, batch["mouths"].shape[:2].numel()):
             exported = run.averaged()
             run.save(exported, validate(exported, store, ids["val"], device), by="fine")
-            save_sample(run, speech, batch)
+            save_speech(run.picture(), run.bar.log, run.done, speech, batch)
 
 
 def measure(args: Namespace, device: torch.device) -> None:
     """Prints the validation figures of weights on a split; lip2speech_test.py has the paper's figures"""
+    if not is_main():
+        return
     store = ClipStore(args.dataset_dir)
     model = load_model(args.load_model, device, expect=LipToSpeech)
     errors = validate(model, store, ids_of(args, store, args.mode), device)

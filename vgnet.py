@@ -30,7 +30,8 @@ from training.export import take_weights
 from training.flags import add_training_flags
 from training.log import mean_values
 from training.loop import Run
-from training.losses.vgnet import Batch, frozen, generator_loss, judge_loss, mouth_map
+from training.losses import frozen
+from training.losses.vgnet import Batch, generator_loss, judge_loss, mouth_map
 from training.pictures import landmark_pictures, save_rows, to_pictures
 from utils.cli import add_flag, add_number, add_switch, parser
 from utils.distributed import is_main, launch

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, get_worker_info
 
 from data.loader import Sampling
 from data.store import Clip, ClipStore, group_of
@@ -20,7 +20,7 @@ from utils.letters import to_classes
 
 LONGEST_TEXT = 64  # letters that a sample has room for
 VOICE_FRAMES = 75  # of the recording that says whose voice is wanted
-CACHE = 1.5e9  # bytes of clips that one process keeps ready
+CACHE = 2e9  # bytes of clips that a training process and its workers keep ready
 
 
 class MouthClip(NamedTuple):
@@ -51,7 +51,8 @@ class MouthClips:
             clip = mouth_clip(self.store[id], self.size, self.view)
             self.bytes += _bytes(clip)
         self.kept[id] = clip
-        while self.bytes > CACHE and len(self.kept) > 1:
+        worker = get_worker_info()
+        while self.bytes > CACHE / (worker.num_workers if worker else 1) and len(self.kept) > 1:
             self.bytes -= _bytes(self.kept.popitem(last=False)[1])
         return clip
 

@@ -86,8 +86,7 @@ def published(table: Table) -> Table:
     ours = (
         {"row": "ours"} | {figure: table.lines[0].get(figure) for figure in PUBLISHED} | {"verified": "yes"}
     )
-    note = "Not comparable: other speakers, four of them or their own networks each, hundreds of clips for every one of"
-    note += " our fifty, and recognisers of their own."
+    note = "Not comparable: other speakers, far more of their clips in training, recognisers of their own."
     return Table("What others report", [*lines, ours], table.runs, note)
 
 
@@ -99,7 +98,7 @@ def round_trip(runs: Runs, args: Namespace, store: ClipStore) -> Table:
         face(runs, raw, store, id)
     put(lists / "test.txt", "".join(f"{id}\n" for id in ids).encode())
     faces = args.o / "round_trip" / "faces.h5"
-    runs("round_trip/store", "preprocess.grid", raw, faces)
+    runs("round_trip/store", "preprocess.grid", raw, str(faces))  # what it makes, so no input of its own
     lines, found = [], []
     for what, data in (("true frames", args.dataset_dir), ("demo.py's frames, from the sound", faces)):
         of = Runs(Namespace(**vars(args) | {"dataset_dir": data, "splits": lists}))
@@ -115,7 +114,7 @@ def face(runs: Runs, raw: Path, store: ClipStore, id: str) -> None:
     clip, (speaker, name) = store[id], id.split("/")
     given = runs.out / "round_trip" / "given"
     given.mkdir(parents=True, exist_ok=True)
-    photo, sound = given / f"{name}.png", given / f"{name}.wav"
+    photo, sound = given / f"{speaker}_{name}.png", given / f"{speaker}_{name}.wav"
     if not sound.exists():
         picture = clip.frames([0])[0].movedim(0, -1).numpy()
         write_image(
@@ -125,16 +124,8 @@ def face(runs: Runs, raw: Path, store: ClipStore, id: str) -> None:
             write(clip.audio)
     said = "".join(f"0 1 {word}\n" for word in clip.transcript.split())
     put(raw / speaker / "align" / f"{name}.align", said.encode())
-    folder = runs(
-        f"round_trip/{name}",
-        "demo.py",
-        "-p",
-        photo,
-        "-i",
-        sound,
-        "-sample_dir",
-        runs.out / f"round_trip/{name}",
-    )
+    own = f"round_trip/{speaker}_{name}"
+    folder = runs(own, "demo.py", "-p", photo, "-i", sound, "-sample_dir", runs.out / own)
     put(raw / speaker / f"{name}.mp4", (folder / "demo.mp4").read_bytes())
 
 

@@ -98,9 +98,13 @@ class Run:
             path, parts, settings | named | configs | facts, plain_flags(self.args), self.average
         )
 
-    def parallel(self, network: nn.Module) -> nn.Module:
-        """The network as the loop calls it: compiled with -compile, its gradients averaged over the processes"""
-        return parallel(torch.compile(network) if self.args.compile else network, self.device)
+    def parallel(self, network: nn.Module, compiled: bool = True) -> nn.Module:
+        """The network as the loop calls it: compiled with -compile, its gradients averaged over the processes
+
+        compiled: false for one whose gradient has a gradient, which torch.compile does not give.
+        """
+        compiled = compiled and self.args.compile
+        return parallel(torch.compile(network) if compiled else network, self.device)
 
     def autocast(self) -> torch.autocast:
         """A context that computes in the type of -precision"""

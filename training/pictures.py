@@ -10,6 +10,10 @@ from PIL import ImageColor
 from torch import Tensor
 from torchvision.utils import make_grid
 
+from models.lips.generator import Speech
+from training.log import Log
+from utils.audio import SAMPLE_RATE
+from utils.audio.vocoder import deemphasised, griffin_lim
 from utils.face.landmarks import denormalise
 from utils.media.drawing import draw_landmarks
 from utils.media.images import to_uint8, write_image
@@ -33,3 +37,13 @@ def save_rows(path: Path, rows: list[Tensor]) -> None:
     """rows of (N, 3, H, W) uint8 -> one PNG, a row each"""
     sheet = make_grid(torch.cat(rows), nrow=len(rows[0]), padding=2)
     write_image(path, sheet.movedim(0, -1).numpy())
+
+
+def save_speech(path: Path, log: Log, step: int, speech: Speech, batch: dict[str, Tensor]) -> None:
+    """Mels of the batch's first clips, true above made, as a picture and, with the first's sound, for TensorBoard"""
+    true, made = (((mels[:4].float().flip(1) + 1) / 2).clamp(0, 1) for mels in (batch["mel"], speech.mels[2]))
+    save_rows(path, [to_pictures(mels.unsqueeze(1)) for mels in (true, made)])
+    log.picture("mel/true above made", torch.cat([true[0], made[0]])[None].cpu(), step)
+    for name, spectrum in (("true", batch["spectrum"]), ("made", speech.spectrum)):
+        sound = deemphasised(griffin_lim(spectrum[0].float().cpu())).clamp(-1, 1)
+        log.sound(f"sound/{name}", sound, SAMPLE_RATE, step)

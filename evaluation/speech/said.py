@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data.lip2speech import VOICE_FRAMES, MouthClip
+from data.lip2speech import VOICE_FRAMES, MouthClip, pad
 from data.store import ClipStore, group_of
 from evaluation.speech.metrics import is_silent
 from evaluation.speech.rows import voiced
 from models.lips.generator import ROWS, LipToSpeech
 from utils.audio import SAMPLES_PER_FRAME
-from utils.audio.mel import from_mel, mel_of
+from utils.audio.mel import COLUMNS, SILENCE, from_mel, mel_of
 from utils.errors import UserError
 from utils.face.mouth import to_mouth_network
 from utils.letters import to_text
@@ -53,9 +53,15 @@ class Said(NamedTuple):
     letters: str | None
 
 
+def padded_voice(mel: Tensor) -> Tensor:
+    """(80, M) -> (80, 300 or more), with silence behind, which says nothing of a voice"""
+    width = max(mel.shape[1], COLUMNS * VOICE_FRAMES)
+    return pad(mel, width, SILENCE)
+
+
 def noise_of(id: str, channels: int, frames: int, seed: int) -> Tensor:
     """(channels, 20, T), the same for a clip in every run and in whatever company"""
-    random = torch.Generator().manual_seed((seed << 32) + crc32(id.encode()))
+    random = torch.Generator().manual_seed(((seed << 32) + crc32(id.encode())) % 2**63)
     return torch.randn(channels, ROWS, frames, generator=random)
 
 
@@ -69,7 +75,11 @@ def speak(
     mouths = to_mouth_network(torch.stack([clip.mouths for clip in clips]).to(device))
     mouths = torch.cat([mouths, mouths.flip(-1)][:views])
     noise = [noise_of(id, network.config["noise"], mouths.shape[1], args.seed) for id in ids]
-    voice = [torch.stack([voices.of(id) for id in ids] * views).to(device)] if network.voice else [None]
+    voice = (
+        [torch.stack([padded_voice(voices.of(id)) for id in ids] * views).to(device)]
+        if network.voice
+        else [None]
+    )
     speech = network(mouths, None, torch.stack(noise * views).to(device), *voice)
     mels = speech.mels[2].unflatten(0, (views, -1)).mean(0)
     spectra, letters = network.postnet(mels), [None] * len(clips)

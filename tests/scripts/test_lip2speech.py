@@ -78,6 +78,22 @@ def test_it_learns_to_say_what_it_sees(store, tmp_path):
     assert after["fine"] < 0.6 * before["fine"] and after["spectrum"] < before["spectrum"]
 
 
+def test_without_clips_to_validate_the_last_weights_are_kept(store, tmp_path):
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "lists/train.txt").write_text((store.parent / "splits/train.txt").read_text())
+    assert train(store, tmp_path / "out", *SILENT, "--splits", tmp_path / "lists", "-steps", 2) == 0
+    assert (tmp_path / "out/lip2speech.safetensors").is_file()
+
+
+def test_the_originals_batch_is_that_of_all_its_gpus(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    flags = ["--batch_size", "88", "--gpu", "0,1,2,3"]
+    assert lip2speech.parse_args(flags).batch_size == 22
+    assert lip2speech.parse_args([*flags, "--dataparallel", "False"]).batch_size == 88
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    assert lip2speech.parse_args(flags).batch_size == 88
+
+
 def test_epochs_are_passes_over_the_training_clips(store, tmp_path):
     assert train(store, tmp_path, *SILENT, "--epochs", 3) == 0
     assert load_model(tmp_path / "lip2speech.safetensors").metadata["steps"] == 6  # of 4 clips, in twos
@@ -115,6 +131,8 @@ def test_weights_are_measured_on_a_split(store, tmp_path, capsys):
         (("--subject", "nobody"), "--subject nobody: give overlap, unseen, four"),
         (("--mode", "test"), "--mode test: needs the weights to measure"),
         (("--window_size", "12"), "--window_size 12: the discriminators need 20 frames or more"),
+        (("--temp", "0"), "-temperature 0: give a number of at least 0.01"),
+        (("--epochs", "3", "-steps", "7"), "--epochs 3: counts in place of -steps"),
         (("-decoder", "30"), "-decoder 30: its channels are halved twice"),
         (("--grid", "missing.h5"), "missing.h5: no such clip store"),
         (("--checkpoint", "missing.safetensors"), "missing.safetensors: no such file"),

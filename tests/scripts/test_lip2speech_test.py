@@ -14,7 +14,7 @@ import lip2speech_test
 from data.lip2speech import mouth_clip
 from data.store import ClipStore
 from evaluation.speech.rows import AVERAGE, OURS, RECORDING, TRUE_MEL
-from evaluation.speech.said import Voices, speak
+from evaluation.speech.said import Voices, padded_voice, speak
 from models import ATNetSingle, save_model
 from models.lips.generator import LipToSpeech
 from tests.synthetic import make_store, write_wav
@@ -146,6 +146,19 @@ def test_a_voice_is_another_clip_of_the_speaker_or_a_file(home, tmp_path):
         )
         == 0
     )
+
+
+def test_voices_of_any_length_go_together():
+    """Silence behind a shorter recording says nothing of the voice."""
+    mel = torch.rand(80, 112) * 1.8 - 0.9
+    long, short = padded_voice(torch.cat([mel] * 3, dim=1)), padded_voice(mel)
+    assert long.shape[1] == 336 and short.shape[1] == 300 and torch.equal(short[:, :112], mel)
+    assert (short[:, 112:] == -1).all()
+    network = make_network(voice=8)
+    voices = [
+        network.voice(one[None]) for one in (short, torch.nn.functional.pad(short, (0, 50), value=-1.0))
+    ]
+    torch.testing.assert_close(*voices)
 
 
 def test_clips_of_one_length_go_together():

@@ -147,6 +147,22 @@ def test_each_weight_scales_its_own_part_and_the_generator_gets_gradient():
     assert parts.keys() == {"mel", "spectrum", "text"} and alone < total
 
 
+def test_nobody_judges_what_lies_beyond_a_clips_end():
+    torch.manual_seed(0)
+    judge, sync, given = SpeechJudge(16, 2), SyncNet(32, 4).eval(), batch()
+    speech = truth(given)
+    heard = sync(given["mel"]).detach()
+    junk = tuple(mel.clone() for mel in speech.mels)
+    for mel in junk:
+        mel[1, :, 20 * mel.shape[-1] // 24 :] = 0.7
+    both = speech, speech._replace(mels=junk)
+    for one, other in [
+        [losses.generator_loss(told, given, judge, sync, heard, WEIGHTS)[1] for told in both],
+        [losses.judge_loss(judge, given, told, False)[1] for told in both],
+    ]:
+        assert all(torch.equal(one[name], other[name]) for name in one)
+
+
 def test_the_judge_teaches_the_generator_nothing_of_its_own_step():
     model = LipToSpeech(size=32, front=4, context=16, decoder=16, postnet=8, noise=4)
     speech, given = model(torch.randn(2, 24, 32, 32)), batch()

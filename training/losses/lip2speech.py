@@ -10,10 +10,10 @@ from torch.nn import functional as F
 
 from models.lips.generator import Speech
 from models.lips.judges import SpeechJudge, SyncNet, Verdict
-from utils.audio.mel import COLUMNS, DENORMALISED
+from training.losses import Parts
+from utils.audio.mel import COLUMNS, DENORMALISED, SILENCE
 
 Batch = dict[str, Tensor]
-Parts = dict[str, Tensor]
 Mels = tuple[Tensor, Tensor, Tensor]
 R1_EVERY = 16  # steps
 
@@ -86,6 +86,13 @@ def sync_loss(seen: Tensor, heard: Tensor, lengths: Tensor) -> Tensor:
     return 1 - (likeness * mask).sum() / mask.sum().clamp(min=1)
 
 
+def silenced(mels: Mels, lengths: Tensor) -> Mels:
+    """Mels of three sizes, silent beyond each clip's end as the true ones are, so that nobody judges the padding"""
+    frames = mels[0].shape[-1]
+    masks = (frame_mask(lengths, frames, mel.shape[-1] // frames).unsqueeze(1) for mel in mels)
+    return tuple(torch.where(mask > 0, mel.float(), SILENCE) for mel, mask in zip(mels, masks, strict=True))
+
+
 def clip_context(context: Tensor, lengths: Tensor) -> Tensor:
     """context (B, S, C) -> its mean (B, C) over each clip, without the padding, cut off from its network"""
     mask = frame_mask(lengths, context.shape[1]).unsqueeze(2)
@@ -107,7 +114,7 @@ def judge_loss(judge: SpeechJudge, batch: Batch, speech: Speech, regularise: boo
     context = clip_context(speech.seen.context, batch["frames"])
     true = [mel.detach().requires_grad_(regularise) for mel in mel_pyramid(batch["mel"])]
     real = judge(tuple(true), context)
-    made = judge(tuple(mel.detach().float() for mel in speech.mels), context)
+    made = judge(silenced(tuple(mel.detach() for mel in speech.mels), batch["frames"]), context)
     parts = dict(real=non_saturating(real, True), fake=non_saturating(made, False))
     loss = parts["real"] + parts["fake"]
     if regularise:
@@ -133,12 +140,13 @@ def generator_loss(
     lengths = batch["frames"]
     parts = reconstruction_loss(speech, batch)
     weights = dict(mel=args.reconstruction_weight, spectrum=args.reconstruction_weight)
+    mels = silenced(speech.mels, lengths)
     if judge is not None:
-        verdict = judge(speech.mels, clip_context(speech.seen.context, lengths))
+        verdict = judge(mels, clip_context(speech.seen.context, lengths))
         parts["adversarial"] = non_saturating(verdict, True)
     if sync is not None:
         local = speech.seen.local
-        parts["sync"] = sync_loss(local.detach(), sync(speech.mels[2]), lengths)
+        parts["sync"] = sync_loss(local.detach(), sync(mels[2]), lengths)
         parts["contrast"] = contrast_loss(local, heard, lengths, sync.temperature.detach())
         weights |= dict(contrast=args.sync_weight)
     if speech.seen.text is not None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import partial
 
 import torch
@@ -213,16 +212,3 @@ def judge_loss(
     """The loss of a discriminator of "clips" or "mouths", and its parts for the log"""
     loss, parts = JUDGES[name](judge, fake, batch, args)
     return loss, {f"judge_{part}": value.detach() for part, value in parts.items()}
-
-
-@contextmanager
-def frozen(networks: Iterable[nn.Module]) -> Iterator[None]:
-    """Gradients flow through the networks, and none to them."""
-    weights = [weight for network in networks for weight in network.parameters() if weight.requires_grad]
-    for weight in weights:
-        weight.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for weight in weights:
-            weight.requires_grad_(True)
