@@ -20,6 +20,7 @@ import os
 import sys
 from argparse import ArgumentParser, Namespace
 from functools import partial
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -71,6 +72,8 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
         raise UserError(f"--mode {args.mode}: needs the weights to measure; give --checkpoint FILE")
     if args.adversarial_weight and args.frames < LEAST_FRAMES:
         raise UserError(f"--window_size {args.frames}: the discriminators need {LEAST_FRAMES} frames or more")
+    if args.keep_sight and args.load_model is None:
+        raise UserError("-keep_sight: needs the weights whose sight is kept; give --checkpoint FILE")
     if args.epochs and args.steps != flags.get_default("steps"):
         raise UserError(f"--epochs {args.epochs}: counts in place of -steps; give one of them")
     gpus = args.device_ids.split(",") if args.dataparallel else args.device_ids.split(",")[:1]
@@ -102,6 +105,7 @@ def add_network_flags(flags: ArgumentParser) -> None:
     number("decoder", 512, "channels of the decoder's first layer, the paper's; a multiple of 4", least=16)
     number("postnet", 128, "channels of the postnet's first layer, the paper's", least=8)
     number("noise", 128, "channels of noise, the paper's", least=1)
+    number("rows", 0, "channels that tell the mel's rows apart from the start; for narrow decoders", least=0)
     number("dropout", 0.3, "behind the front-end and in the encoder, the paper's", least=0, below=1)
     number("cutout", 0.5, "share of clips of whose mouths a square is hidden; the original's: 1", least=0)
     number("judges", 32, "channels of the discriminators' first layers, the paper's", least=4)
@@ -111,6 +115,10 @@ def add_network_flags(flags: ArgumentParser) -> None:
     speaker = (
         "a recording of the speaker says whose voice is wanted, so that it can be chosen (the paper: no)"
     )
+    sight = (
+        "take front-end and encoder from --checkpoint as they are; train decoder and postnet, of any width"
+    )
+    add_switch(flags, "keep_sight", False, sight)
     add_switch(flags, "speaker", False, speaker)
 
 
@@ -130,7 +138,7 @@ def build(args: Namespace, device: torch.device) -> tuple[LipToSpeech, dict[str,
     if args.decoder % 4:
         raise UserError(f"-decoder {args.decoder}: its channels are halved twice; give a multiple of 4")
     torch.manual_seed(args.seed)
-    names = ("size", "view", "front", "context", "decoder", "postnet", "noise", "dropout")
+    names = ("size", "view", "front", "context", "decoder", "postnet", "noise", "dropout", "rows")
     options = dict(text=args.text_weight > 0, voice=VOICE if args.speaker else 0)
     model = LipToSpeech(**{name: getattr(args, name) for name in names}, **options)
     judges: dict[str, nn.Module] = {}
@@ -139,10 +147,22 @@ def build(args: Namespace, device: torch.device) -> tuple[LipToSpeech, dict[str,
     if args.sync_weight:
         features = model.frontend.features
         judges["sync"] = SyncNet(features, args.sync_width, args.temperature, args.learned_temperature)
+    if args.keep_sight:
+        model.keep_sight()
     for network in (model, *judges.values()):
         network.to(device)
     model.frontend.stages.to(memory_format=torch.channels_last)
     return model, judges
+
+
+def warm_start(networks: dict[str, nn.Module], path: Path | None) -> None:
+    """Weights of the file, and of the judges' beside it; a network with rows may start from one without."""
+    model = networks["model"]
+    base = load_model(path, expect=LipToSpeech) if path is not None and model.rows else None
+    if base is not None and not base.rows and base.config | dict(rows=model.config["rows"]) == model.config:
+        model.start_without_rows(base)
+    else:
+        start_together(networks, path)
 
 
 def ids_of(args: Namespace, store: ClipStore, split: str, optional: bool = False) -> list[str]:
@@ -202,7 +222,7 @@ def train(args: Namespace, device: torch.device) -> None:
     if args.epochs:
         args.steps = -(-args.epochs * len(ids["train"]) // (args.batch_size * args.accumulate * world_size()))
     model, judges = build(args, device)
-    start_together(dict(model=model) | judges, args.load_model)
+    warm_start(dict(model=model) | judges, args.load_model)
     run = Run(args, device, dict(model=model) | judges, store, ids, subject=args.subject)
     options = dict(augment=args.augment, power=args.speaker_power, voice=args.speaker, cutout=args.cutout)
     samples = MouthSamples(store, ids["train"], args.size, args.view, args.frames, args.seed, **options)

@@ -18,12 +18,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.lips.frontend import VisualFrontend
-from utils.audio.mel import BINS, MELS
+from models.lips.sound import HALF, Postnet, VoiceEncoder
 from utils.letters import CLASSES
 
 ROWS = 20  # of the coarsest mel
 LEAST_MIDDLE, LEAST_FINE = 16, 8  # channels of the larger mels in narrow decoders
-HALF = 1 / math.sqrt(2)  # keeps the variance of a sum of two
 
 
 class Context(NamedTuple):
@@ -51,8 +50,10 @@ class LipToSpeech(nn.Module):
 
     front, context, decoder, postnet: widths, the paper's by default. noise: channels of z. size, view: side in pixels,
     and share of the original's box, of the mouth crops that training used (utils.face.mouth). text: a head that writes
-    letters; voice: numbers that describe the wanted voice, 0 for a network without a choice of voices (neither is in
-    the paper). Padding beyond a clip's length is not attended to, nor heard by the sentence encoder.
+    letters; voice: numbers that describe the wanted voice, 0 for a network without a choice of voices; rows: channels
+    in which local features and context tell each of the coarsest mel's 20 rows apart from the start, which narrow
+    decoders hardly learn from the repeated features (none of the three is in the paper). Padding beyond a clip's length
+    is not attended to, nor heard by the sentence encoder.
     """
 
     def __init__(
@@ -67,12 +68,13 @@ class LipToSpeech(nn.Module):
         dropout: float = 0.3,
         text: bool = False,
         voice: int = 0,
+        rows: int = 0,
     ) -> None:
         super().__init__()
         self.config = dict(
             size=size, view=view, front=front, context=context, decoder=decoder, postnet=postnet
         )
-        self.config |= dict(noise=noise, dropout=dropout, text=text, voice=voice)
+        self.config |= dict(noise=noise, dropout=dropout, text=text, voice=voice, rows=rows)
         self.frontend = VisualFrontend(front)
         local = self.frontend.features
         self.dropout = nn.Dropout(dropout)
@@ -80,8 +82,10 @@ class LipToSpeech(nn.Module):
         self.summary = nn.Linear(2 * context, context)
         self.letters = nn.Linear(context, CLASSES) if text else None
         self.voice = VoiceEncoder(voice) if voice else None
-        self.decoder = Decoder(local + noise + voice, context, decoder)
+        self.rows = nn.Linear(local + context, ROWS * rows) if rows else None
+        self.decoder = Decoder(local + noise + voice + rows, context, decoder)
         self.postnet = Postnet(postnet)
+        self.sighted = False
 
     def forward(
         self,
@@ -93,6 +97,36 @@ class LipToSpeech(nn.Module):
         """noise (B, Z, 20, S): drawn anew if None; voice (B, 80, M): a recording's mel, for a choice of voices"""
         seen = self.look(mouths, lengths)
         return self.speak(seen, lengths, noise, voice)
+
+    def keep_sight(self) -> None:
+        """From now on training changes the decoder and the postnet alone; what sees stays as it is"""
+        self.sighted = True
+        for part in self.sight():
+            part.requires_grad_(False)
+        self.train(self.training)
+
+    def sight(self) -> list[nn.Module]:
+        """What sees: front-end, sentence encoder, and the letters' head where there is one"""
+        parts = [self.frontend, self.encoder, self.summary, self.letters, self.dropout]
+        return [part for part in parts if part is not None]
+
+    def start_without_rows(self, base: LipToSpeech) -> None:
+        """Takes the weights of a network that is alike but for its rows, so that it gives what that one gave"""
+        own, other = self.state_dict(), base.state_dict()
+        for name, tensor in other.items():
+            if tensor.shape == own[name].shape:
+                own[name].copy_(tensor)
+            elif tensor.ndim == 4:  # the decoder's first convolutions, whose last inputs are the rows
+                own[name].zero_()
+                own[name][:, : tensor.shape[1]] = tensor
+            else:  # their normalisation
+                own[name][: len(tensor)] = tensor
+
+    def train(self, mode: bool = True) -> LipToSpeech:
+        super().train(mode)
+        for part in self.sight() if self.sighted else ():
+            part.eval()
+        return self
 
     def look(self, mouths: Tensor, lengths: Tensor | None = None) -> Context:
         """The front-end and the sentence encoder (Section 3.1)
@@ -139,7 +173,11 @@ class LipToSpeech(nn.Module):
             columns.append(self.voice(voice).unsqueeze(2).expand(-1, -1, steps))
         known = torch.cat(columns, dim=1).unsqueeze(2).expand(-1, -1, ROWS, -1)
         mask = attention_mask(steps, lengths, reach, seen.local.device)
-        mels, attention = self.decoder(torch.cat([known, noise.to(known)], dim=1), seen.context, mask)
+        known = torch.cat([known, noise.to(known)], dim=1)
+        if self.rows:
+            own = self.rows(torch.cat([seen.local, seen.context], dim=2)).unflatten(2, (ROWS, -1))
+            known = torch.cat([known, own.permute(0, 3, 2, 1)], dim=1)
+        mels, attention = self.decoder(known, seen.context, mask)
         return Speech(mels, self.postnet(mels[2]), attention, seen)
 
 
@@ -234,60 +272,3 @@ class ContextAttention(nn.Module):
         attention = scores.float().softmax(-1).to(scores.dtype)
         found = self.out(attention @ self.value(context)).unflatten(-1, (-1, self.channels))
         return found.permute(0, 3, 2, 1), attention
-
-
-class Postnet(nn.Module):
-    """Section 3.3: normalised mels (B, 80, T) -> magnitudes (B, 321, T), which may come out slightly negative"""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.Conv1d(MELS, width, 7, padding=3),
-            nn.BatchNorm1d(width),
-            nn.LeakyReLU(0.2),
-            PostnetBlock(width, 2 * width),
-            PostnetBlock(2 * width, 2 * width),
-            PostnetBlock(2 * width, 2 * width),
-            nn.Conv1d(2 * width, BINS, 1, bias=False),
-        )
-
-    def forward(self, mels: Tensor) -> Tensor:
-        return self.layers(mels)
-
-
-class PostnetBlock(nn.Module):
-    """Two convolutions over time beside a shortcut, over the root of two"""
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__()
-        self.conv1, self.conv2 = (
-            nn.Conv1d(inputs, inputs, 5, padding=2),
-            nn.Conv1d(inputs, outputs, 5, padding=2),
-        )
-        self.shortcut = nn.Conv1d(inputs, outputs, 1, bias=False) if inputs != outputs else nn.Identity()
-
-    def forward(self, maps: Tensor) -> Tensor:
-        made = self.conv2(F.leaky_relu(self.conv1(F.leaky_relu(maps, 0.2)), 0.2))
-        return (made + self.shortcut(maps)) * HALF
-
-
-class VoiceEncoder(nn.Module):
-    """A recording's normalised mel (B, 80, M) -> (B, numbers): how its speaker sounds, whatever is said
-
-    Means and deviations over time of what three convolutions hear. Columns of mere silence do not count.
-    """
-
-    def __init__(self, numbers: int, width: int = 128) -> None:
-        super().__init__()
-        layers: list[nn.Module] = []
-        for inputs in (MELS, width, width):
-            layers += [nn.Conv1d(inputs, width, 5, padding=2), nn.ReLU(inplace=True)]
-        self.layers, self.out = nn.Sequential(*layers), nn.Linear(2 * width, numbers)
-
-    def forward(self, mels: Tensor) -> Tensor:
-        heard = (mels.amax(1, keepdim=True) > -0.9).float()
-        count = heard.sum(-1).clamp(min=1)
-        maps = self.layers(mels)
-        mean = (maps * heard).sum(-1) / count
-        spread = ((maps - mean.unsqueeze(-1)).square() * heard).sum(-1) / count
-        return self.out(torch.cat([mean, (spread + 1e-6).sqrt()], dim=1))

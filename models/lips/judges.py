@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.lips.frontend import BasicBlock
-from models.lips.generator import HALF
+from models.lips.sound import HALF
 from utils.audio.mel import MELS
 
 LEAST_FRAMES = 20  # that the discriminators can judge

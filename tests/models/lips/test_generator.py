@@ -5,8 +5,9 @@ import torch
 from torch import Tensor
 
 from models import load_model, save_model
-from models.lips.generator import Context, LipToSpeech, Speech, VoiceEncoder, attention_mask
+from models.lips.generator import Context, LipToSpeech, Speech, attention_mask
 from models.lips.judges import SpeechJudge, SyncNet
+from models.lips.sound import VoiceEncoder
 from tests.models.lips.originals import lively
 from utils.audio.mel import SILENCE
 from utils.letters import CLASSES
