@@ -19,8 +19,6 @@ from __future__ import annotations
 import os
 import sys
 from argparse import ArgumentParser, Namespace
-from functools import partial
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -31,9 +29,9 @@ from data.store import ClipStore
 from data.subjects import SUBJECTS, subject, subject_ids
 from models import load_model
 from models.lips.generator import LipToSpeech, Speech
-from models.lips.judges import LEAST_FRAMES, SpeechJudge, SyncNet
-from training.export import start_together
+from models.lips.judges import LEAST_FRAMES
 from training.flags import add_training_flags
+from training.lips import add_loss_flags, add_network_flags, build, warm_start
 from training.log import mean_values
 from training.loop import Run
 from training.losses import frozen
@@ -57,7 +55,6 @@ NAMES = dict(
     window_size="frames", augmentations="augment", gpu="device_ids", workers="num_thread", temp="temperature",
 )  # fmt: skip
 CLIPS = 24  # of the validation, at most, the same each time
-VOICE = 64  # numbers that describe a voice, with -speaker
 
 
 def parse_args(argv: list[str] | None = None) -> Namespace:
@@ -93,76 +90,6 @@ def add_run_flags(flags: ArgumentParser) -> None:
     add_switch(flags, "dataparallel", True, "train on all of --gpu (default), or false for the first alone")
     add_number(flags, "weight_decay", 1e-5, "Adam's, the original's", least=0)
     add_switch(flags, "amsgrad", True, "Adam's variant, the original's (default true)")
-
-
-def add_network_flags(flags: ArgumentParser) -> None:
-    """What the networks look like"""
-    number = partial(add_number, flags)
-    number("size", 112, "side of the mouth crops in pixels, the paper's", least=32)
-    number("view", 1.0, "share of the original's box that they show; 0.7: mouth and chin", least=0.2)
-    number("front", 64, "channels of the front-end's first layer, the paper's", least=4)
-    number("context", 512, "width of the sentence encoder, the paper's", least=8)
-    number("decoder", 512, "channels of the decoder's first layer, the paper's; a multiple of 4", least=16)
-    number("postnet", 128, "channels of the postnet's first layer, the paper's", least=8)
-    number("noise", 128, "channels of noise, the paper's", least=1)
-    number("rows", 0, "channels that tell the mel's rows apart from the start; for narrow decoders", least=0)
-    number("dropout", 0.3, "behind the front-end and in the encoder, the paper's", least=0, below=1)
-    number("cutout", 0.5, "share of clips of whose mouths a square is hidden; the original's: 1", least=0)
-    number("judges", 32, "channels of the discriminators' first layers, the paper's", least=4)
-    number("sync_width", 128, "channels of the sync net's first layer, the paper's", least=4)
-    learned = "let training find the sync net's temperature, from --temp on"
-    add_switch(flags, "learned_temperature", False, learned)
-    speaker = (
-        "a recording of the speaker says whose voice is wanted, so that it can be chosen (the paper: no)"
-    )
-    sight = (
-        "take front-end and encoder from --checkpoint as they are; train decoder and postnet, of any width"
-    )
-    add_switch(flags, "keep_sight", False, sight)
-    add_switch(flags, "speaker", False, speaker)
-
-
-def add_loss_flags(flags: ArgumentParser) -> None:
-    """What counts for how much in training"""
-    number = partial(add_number, flags, least=0)
-    number("reconstruction_weight", 50.0, "errors of mels and spectrum; the paper's: 50")
-    number("adversarial_weight", 1.0, "GAN loss of the three discriminators; the paper's: 1")
-    number("adversarial_start", 0, "step from which they train; the paper's: 0")
-    number("sync_weight", 1.0, "both losses of the sync net; the paper's: 1")
-    number("temperature", 1.0, "of the sync net's contrast between frames; the paper's: 1", least=0.01)
-    number("text_weight", 0.0, "letters of the transcript, read by the encoder (the paper: no)")
-
-
-def build(args: Namespace, device: torch.device) -> tuple[LipToSpeech, dict[str, nn.Module]]:
-    """The generator, and what judges it, where that has a weight. Raises UserError for an odd -decoder."""
-    if args.decoder % 4:
-        raise UserError(f"-decoder {args.decoder}: its channels are halved twice; give a multiple of 4")
-    torch.manual_seed(args.seed)
-    names = ("size", "view", "front", "context", "decoder", "postnet", "noise", "dropout", "rows")
-    options = dict(text=args.text_weight > 0, voice=VOICE if args.speaker else 0)
-    model = LipToSpeech(**{name: getattr(args, name) for name in names}, **options)
-    judges: dict[str, nn.Module] = {}
-    if args.adversarial_weight:
-        judges["judge"] = SpeechJudge(args.context, args.judges)
-    if args.sync_weight:
-        features = model.frontend.features
-        judges["sync"] = SyncNet(features, args.sync_width, args.temperature, args.learned_temperature)
-    if args.keep_sight:
-        model.keep_sight()
-    for network in (model, *judges.values()):
-        network.to(device)
-    model.frontend.stages.to(memory_format=torch.channels_last)
-    return model, judges
-
-
-def warm_start(networks: dict[str, nn.Module], path: Path | None) -> None:
-    """Weights of the file, and of the judges' beside it; a network with rows may start from one without."""
-    model = networks["model"]
-    base = load_model(path, expect=LipToSpeech) if path is not None and model.rows else None
-    if base is not None and not base.rows and base.config | dict(rows=model.config["rows"]) == model.config:
-        model.start_without_rows(base)
-    else:
-        start_together(networks, path)
 
 
 def ids_of(args: Namespace, store: ClipStore, split: str, optional: bool = False) -> list[str]:

@@ -75,6 +75,38 @@ def test_a_padded_clip_is_seen_as_the_clip_alone():
 
 
 @torch.no_grad()
+def test_a_network_with_rows_begins_as_the_one_without():
+    base, model = network(), network(rows=3)
+    mouths, noise = noisy(1, FRAMES, 32, 32), noisy(1, 4, 20, FRAMES)
+    speech, other = base(mouths, noise=noise), model(mouths, noise=noise)
+    assert (speech.mels[0] - other.mels[0]).abs().max() > 1e-3
+    model.start_without_rows(base)
+    assert_equal(speech, model(mouths, noise=noise))
+    model.decoder.bottleneck[0].shortcut.weight[:, -3:] = (
+        1.0  # what the rows say is heard, and differs between rows
+    )
+    moved = (model(mouths, noise=noise).mels[0] - speech.mels[0]).abs().amax((0, 2))
+    assert moved.min() > 0 and moved.std() > 0
+
+
+def test_kept_sight_stays_as_it_is():
+    model = network(text=True, rows=3).train()
+    model.keep_sight()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    model.train()
+    optimiser = torch.optim.Adam([weight for weight in model.parameters() if weight.requires_grad], lr=0.1)
+    speech = model(noisy(2, FRAMES, 32, 32))
+    (speech.spectrum.sum() + speech.seen.text.sum()).backward()
+    optimiser.step()
+    changed = {
+        name.split(".")[0]
+        for name, tensor in model.state_dict().items()
+        if not torch.equal(tensor, before[name])
+    }
+    assert changed == {"decoder", "postnet", "rows"}
+
+
+@torch.no_grad()
 def test_padding_is_not_attended_to():
     model, lengths, noise = network(), torch.tensor([3, FRAMES]), noisy(2, 4, 20, FRAMES)
     seen = Context(noisy(2, FRAMES, 32), noisy(2, FRAMES, 16, seed=2), None)
