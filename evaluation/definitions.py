@@ -128,7 +128,7 @@ GROUPS = {
             2,
             "mean absolute error of 80 mel bands (utils/audio/mel.py), each sound at the same peak, floor -100 dB",
         ),
-        "offset": Figure(
+        "sound_offset": Figure(
             "offset",
             2,
             "video frames by which the sound is later than the recording: where mels correlate best, within 10",

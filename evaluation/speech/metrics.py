@@ -34,7 +34,7 @@ def speech_figures(made: np.ndarray, true: np.ndarray) -> dict[str, float]:
         estoi=intelligibility(made, true, extended=True),
         pesq=pesq_score(made, true),
         mel_distance=DECIBELS * DENORMALISED * float(np.abs(mels[0] - mels[1]).mean()),
-        offset=sync_offset(*mels),
+        sound_offset=sync_offset(*mels),
         level=level(made, true),
     )
 

@@ -17,7 +17,7 @@ from utils.media.read import read_audio
 from utils.media.write import wav_writer
 
 FIGURES = dict(
-    stoi=0.5, estoi=0.4, pesq=float("nan"), mel_distance=3.0, offset=0.0, wer=30.0, wer_letters=20.0
+    stoi=0.5, estoi=0.4, pesq=float("nan"), mel_distance=3.0, sound_offset=0.0, wer=30.0, wer_letters=20.0
 )
 
 

@@ -34,7 +34,7 @@ def test_a_sound_is_as_intelligible_as_itself_and_less_so_in_noise():
         assert values[0] == pytest.approx(1, abs=1e-6)
         assert values[0] > values[1] + 0.02 > values[2] + 0.1
     alone = speech_figures(true, true)
-    assert [alone[name] for name in ("mel_distance", "offset", "level")] == [0, 0, 0]
+    assert [alone[name] for name in ("mel_distance", "sound_offset", "level")] == [0, 0, 0]
     assert speech_figures(with_noise(true, 0.03), true)["mel_distance"] > 1
 
 
@@ -67,14 +67,18 @@ def test_what_cannot_be_judged_is_nan_and_nothing_is_said_about_it():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         mute = speech_figures(silence, true)
-        assert mute["stoi"] == mute["estoi"] == 0 and math.isnan(mute["offset"]) and math.isnan(mute["level"])
+        assert (
+            mute["stoi"] == mute["estoi"] == 0
+            and math.isnan(mute["sound_offset"])
+            and math.isnan(mute["level"])
+        )
         assert mute["mel_distance"] > 5
         unknown = speech_figures(true, silence)
         for length in (640, 1280, 3200, 6400):
             short = speech_figures(true[:length] + 0.01, true[:length])
             assert math.isnan(short["stoi"]) and math.isnan(short["estoi"])
             assert math.isfinite(short["mel_distance"])
-    assert all(math.isnan(unknown[name]) for name in ("stoi", "estoi", "pesq", "offset", "level"))
+    assert all(math.isnan(unknown[name]) for name in ("stoi", "estoi", "pesq", "sound_offset", "level"))
 
 
 def test_figures_are_the_same_each_time_and_leave_random_numbers_alone():

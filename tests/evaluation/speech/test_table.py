@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from data.store import ClipStore
+from evaluation.definitions import FIGURES, GROUPS
 from evaluation.speech.rows import AverageMels, Measured, count
 from evaluation.speech.table import SpeechTable, pooled, split_intervals
 from tests.synthetic import make_store
@@ -81,3 +82,9 @@ def test_a_longer_clip_ends_in_silence(tmp_path):
     found = averages.without("s1/clip0", mel)
     torch.testing.assert_close(found[:, :20], mel[:, 8:28], atol=1e-4, rtol=0)
     assert (found[:, 20:] == -1).all()
+
+
+def test_no_figure_of_speech_has_the_name_of_one_of_faces():
+    """A group's table is printed where a row has any of its figures."""
+    names = [name for group in GROUPS.values() for name in group]
+    assert len(names) == len(set(names)) == len(FIGURES)
