@@ -55,7 +55,7 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
         help="a second recogniser, as lip2speech_test.py takes it",
     )
     add_number(flags, "round_trips", 12, "held-out clips that go from speech to a face and back", least=1)
-    add_number(flags, "shown", 2, "clips that the page shows", least=1)
+    add_number(flags, "shown", 1, "clips that the page shows", least=1)
     return parse_page(flags, "reports.speech", argv)
 
 
