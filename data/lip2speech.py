@@ -86,13 +86,8 @@ class MouthSamples(Dataset):
         voice: bool = False,
         cutout: float = 0.5,
     ) -> None:
-        self.cutout = cutout
-        self.clips, self.frames, self.augment, self.voice = (
-            MouthClips(store, size, view),
-            frames,
-            augment,
-            voice,
-        )
+        self.clips, self.frames = MouthClips(store, size, view), frames
+        self.augment, self.voice, self.cutout = augment, voice, cutout
         self.sampling = Sampling(store, ids, 1, seed, power)
 
     def __getitem__(self, number: int) -> dict[str, Tensor]:

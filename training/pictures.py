@@ -13,7 +13,7 @@ from torchvision.utils import make_grid
 from models.lips.generator import Speech
 from training.log import Log
 from utils.audio import SAMPLE_RATE
-from utils.audio.vocoder import deemphasised, griffin_lim
+from utils.audio.vocoder import to_sound
 from utils.face.landmarks import denormalise
 from utils.media.drawing import draw_landmarks
 from utils.media.images import to_uint8, write_image
@@ -45,5 +45,4 @@ def save_speech(path: Path, log: Log, step: int, speech: Speech, batch: dict[str
     save_rows(path, [to_pictures(mels.unsqueeze(1)) for mels in (true, made)])
     log.picture("mel/true above made", torch.cat([true[0], made[0]])[None].cpu(), step)
     for name, spectrum in (("true", batch["spectrum"]), ("made", speech.spectrum)):
-        sound = deemphasised(griffin_lim(spectrum[0].float().cpu())).clamp(-1, 1)
-        log.sound(f"sound/{name}", sound, SAMPLE_RATE, step)
+        log.sound(f"sound/{name}", to_sound(spectrum[0].float().cpu()), SAMPLE_RATE, step)

@@ -18,7 +18,7 @@ from evaluation.speech.metrics import speech_figures
 from evaluation.speech.recognisers import Recogniser
 from evaluation.speech.words import is_grid, word_errors, words_of
 from utils.audio.mel import COLUMNS, MELS, SILENCE, from_mel, mel_of
-from utils.audio.vocoder import deemphasised, griffin_lim
+from utils.audio.vocoder import to_sound
 
 OURS, TRUE_MEL, RECORDING, AVERAGE = (
     "lip-to-speech",
@@ -68,7 +68,7 @@ def count(recogniser: str, heard: str, transcript: str) -> tuple[int, int]:
 
 def voiced(magnitudes: Tensor, seed: int) -> np.ndarray:
     """magnitudes (321, M) -> sound (160 M,) in [-1, 1]; seed: of the phases"""
-    return deemphasised(griffin_lim(magnitudes, seed=seed)).clamp(-1, 1).cpu().numpy()
+    return to_sound(magnitudes, seed).cpu().numpy()
 
 
 class AverageMels:

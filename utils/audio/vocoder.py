@@ -45,6 +45,11 @@ def deemphasised(sound: Tensor, before: float = 0.0) -> Tensor:
     return (torch.fft.irfft(spectrum, size)[: len(sound)] + before * decay).float()
 
 
+def to_sound(magnitudes: Tensor, seed: int = 0) -> Tensor:
+    """magnitudes (321, M) -> sound (160 M,) in [-1, 1], by `griffin_lim`"""
+    return deemphasised(griffin_lim(magnitudes, seed=seed)).clamp(-1, 1)
+
+
 def voice_stream(spectra: Iterable[Tensor], chunk: int = CHUNK, seed: int = 0) -> Iterator[Tensor]:
     """magnitudes (321, m) piece by piece -> sound (n,) in [-1, 1] piece by piece, 160 samples a column in all
 

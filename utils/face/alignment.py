@@ -13,9 +13,7 @@ from utils.face.landmarks import (
     to_crop_size,
 )
 
-LARGEST_ZOOM = (
-    4.0  # of a 128-pixel crop: a face that must be magnified more than this is too small to be of use
-)
+LARGEST_ZOOM = 4.0  # of a 128-pixel crop: a face that must be magnified more is too small to be of use
 
 
 def fit_similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
