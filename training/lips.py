@@ -30,6 +30,8 @@ def add_network_flags(flags: ArgumentParser) -> None:
     number("postnet", 128, "channels of the postnet's first layer, the paper's", least=8)
     number("noise", 128, "channels of noise, the paper's", least=1)
     number("rows", 0, "channels that tell the mel's rows apart from the start; for narrow decoders", least=0)
+    drawn = "a linear layer draws the mel from features and context, and the decoder adds to it (the paper: no)"
+    add_switch(flags, "sketch", False, drawn)
     number("dropout", 0.3, "behind the front-end and in the encoder, the paper's", least=0, below=1)
     number("cutout", 0.5, "share of clips of whose mouths a square is hidden; the original's: 1", least=0)
     number("judges", 32, "channels of the discriminators' first layers, the paper's", least=4)
@@ -62,7 +64,7 @@ def build(args: Namespace, device: torch.device) -> tuple[LipToSpeech, dict[str,
     if args.decoder % 4:
         raise UserError(f"-decoder {args.decoder}: its channels are halved twice; give a multiple of 4")
     torch.manual_seed(args.seed)
-    names = ("size", "view", "front", "context", "decoder", "postnet", "noise", "dropout", "rows")
+    names = ("size", "view", "front", "context", "decoder", "postnet", "noise", "dropout", "rows", "sketch")
     options = dict(text=args.text_weight > 0, voice=VOICE if args.speaker else 0)
     model = LipToSpeech(**{name: getattr(args, name) for name in names}, **options)
     judges: dict[str, nn.Module] = {}
@@ -80,10 +82,16 @@ def build(args: Namespace, device: torch.device) -> tuple[LipToSpeech, dict[str,
 
 
 def warm_start(networks: dict[str, nn.Module], path: Path | None) -> None:
-    """Weights of the file, and of the judges' beside it; a network with rows may start from one without."""
+    """Weights of the file, and of the judges' beside it; rows and sketch may be new to a network that had neither."""
     model = networks["model"]
-    base = load_model(path, expect=LipToSpeech) if path is not None and model.rows else None
-    if base is not None and not base.rows and base.config | dict(rows=model.config["rows"]) == model.config:
-        model.start_without_rows(base)
+    base = load_model(path, expect=LipToSpeech) if path is not None else None
+    if base is not None and base.config != model.config and without_additions(base, model) == model.config:
+        model.grow_from(base)
     else:
         start_together(networks, path)
+
+
+def without_additions(base: LipToSpeech, model: LipToSpeech) -> dict:
+    """The base's configuration, but that what it lacks of rows and sketch is as the model has it"""
+    lacking = [name for name in ("rows", "sketch") if not base.config[name]]
+    return base.config | {name: model.config[name] for name in lacking}

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from models.lips.frontend import VisualFrontend
 from models.lips.sound import HALF, Postnet, VoiceEncoder
+from utils.audio.mel import COLUMNS, MELS
 from utils.letters import CLASSES
 
 ROWS = 20  # of the coarsest mel
@@ -52,8 +53,9 @@ class LipToSpeech(nn.Module):
     and share of the original's box, of the mouth crops that training used (utils.face.mouth). text: a head that writes
     letters; voice: numbers that describe the wanted voice, 0 for a network without a choice of voices; rows: channels
     in which local features and context tell each of the coarsest mel's 20 rows apart from the start, which narrow
-    decoders hardly learn from the repeated features (none of the three is in the paper). Padding beyond a clip's length
-    is not attended to, nor heard by the sentence encoder.
+    decoders hardly learn from the repeated features; sketch: a linear layer draws the mel from features and context, and
+    the decoder adds to it (none of the four is in the paper). Padding beyond a clip's length is not attended to, nor
+    heard by the sentence encoder.
     """
 
     def __init__(
@@ -69,12 +71,13 @@ class LipToSpeech(nn.Module):
         text: bool = False,
         voice: int = 0,
         rows: int = 0,
+        sketch: bool = False,
     ) -> None:
         super().__init__()
         self.config = dict(
             size=size, view=view, front=front, context=context, decoder=decoder, postnet=postnet
         )
-        self.config |= dict(noise=noise, dropout=dropout, text=text, voice=voice, rows=rows)
+        self.config |= dict(noise=noise, dropout=dropout, text=text, voice=voice, rows=rows, sketch=sketch)
         self.frontend = VisualFrontend(front)
         local = self.frontend.features
         self.dropout = nn.Dropout(dropout)
@@ -83,6 +86,7 @@ class LipToSpeech(nn.Module):
         self.letters = nn.Linear(context, CLASSES) if text else None
         self.voice = VoiceEncoder(voice) if voice else None
         self.rows = nn.Linear(local + context, ROWS * rows) if rows else None
+        self.sketch = nn.Linear(local + context, MELS * COLUMNS) if sketch else None
         self.decoder = Decoder(local + noise + voice + rows, context, decoder)
         self.postnet = Postnet(postnet)
         self.sighted = False
@@ -110,8 +114,8 @@ class LipToSpeech(nn.Module):
         parts = [self.frontend, self.encoder, self.summary, self.letters, self.dropout]
         return [part for part in parts if part is not None]
 
-    def start_without_rows(self, base: LipToSpeech) -> None:
-        """Takes the weights of a network that is alike but for its rows, so that it gives what that one gave"""
+    def grow_from(self, base: LipToSpeech) -> None:
+        """Takes the weights of a network that is alike but for rows or sketch, so that it gives what that one gave"""
         own, other = self.state_dict(), base.state_dict()
         for name, tensor in other.items():
             if tensor.shape == own[name].shape:
@@ -121,6 +125,9 @@ class LipToSpeech(nn.Module):
                 own[name][:, : tensor.shape[1]] = tensor
             else:  # their normalisation
                 own[name][: len(tensor)] = tensor
+        if self.sketch is not None and base.sketch is None:
+            nn.init.zeros_(self.sketch.weight)
+            nn.init.zeros_(self.sketch.bias)
 
     def train(self, mode: bool = True) -> LipToSpeech:
         super().train(mode)
@@ -174,10 +181,14 @@ class LipToSpeech(nn.Module):
         known = torch.cat(columns, dim=1).unsqueeze(2).expand(-1, -1, ROWS, -1)
         mask = attention_mask(steps, lengths, reach, seen.local.device)
         known = torch.cat([known, noise.to(known)], dim=1)
+        both, sketch = torch.cat([seen.local, seen.context], dim=2), None
         if self.rows:
-            own = self.rows(torch.cat([seen.local, seen.context], dim=2)).unflatten(2, (ROWS, -1))
+            own = self.rows(both).unflatten(2, (ROWS, -1))
             known = torch.cat([known, own.permute(0, 3, 2, 1)], dim=1)
-        mels, attention = self.decoder(known, seen.context, mask)
+        if self.sketch:
+            drawn = self.sketch(both).unflatten(2, (COLUMNS, MELS))  # (B, S, 4, 80)
+            sketch = drawn.flatten(1, 2).transpose(1, 2)
+        mels, attention = self.decoder(known, seen.context, mask, sketch)
         return Speech(mels, self.postnet(mels[2]), attention, seen)
 
 
@@ -196,7 +207,10 @@ def attention_mask(
 
 
 class Decoder(nn.Module):
-    """Section 3.2: visual features and noise (B, I, 20, S) -> mels of three sizes, and the two attention maps"""
+    """Section 3.2: visual features and noise (B, I, 20, S) -> mels of three sizes, and the two attention maps
+
+    sketch (B, 80, 4 S): what the mels are before the decoder adds its part, and both go through tanh; None: nothing.
+    """
 
     def __init__(self, inputs: int, context: int, width: int) -> None:
         super().__init__()
@@ -211,18 +225,20 @@ class Decoder(nn.Module):
         self.merge2 = nn.Conv2d(middle + fine, middle, 5, padding=2)
         self.fine = blocks(middle, fine, fine, fine, up=True)
         self.to_mels = nn.ModuleList(
-            nn.Sequential(nn.BatchNorm2d(n), nn.LeakyReLU(0.2), nn.Conv2d(n, 1, 1), nn.Tanh())
+            nn.Sequential(nn.BatchNorm2d(n), nn.LeakyReLU(0.2), nn.Conv2d(n, 1, 1))
             for n in (coarse, middle, fine)
         )
 
-    def forward(self, known: Tensor, context: Tensor, mask: Tensor | None):
+    def forward(self, known: Tensor, context: Tensor, mask: Tensor | None, sketch: Tensor | None = None):
         first = self.coarse(self.bottleneck(known))
         found, attention1 = self.attend1(first, context, mask)
         second = self.middle(self.merge1(torch.cat([first, found], dim=1)))
         found, attention2 = self.attend2(second, context, mask)
         third = self.fine(self.merge2(torch.cat([second, found], dim=1)))
-        mels = zip(self.to_mels, (first, second, third), strict=True)
-        return tuple(head(maps).squeeze(1) for head, maps in mels), (attention1, attention2)
+        mels = [head(maps).squeeze(1) for head, maps in zip(self.to_mels, (first, second, third), strict=True)]
+        if sketch is not None:
+            mels = [mel + F.avg_pool2d(sketch, factor) for mel, factor in zip(mels, (4, 2, 1), strict=True)]
+        return tuple(mel.tanh() for mel in mels), (attention1, attention2)
 
 
 def blocks(inputs: int, *widths: int, up: bool = False) -> nn.Sequential:

@@ -115,9 +115,9 @@ def test_two_processes_train_one_network(store, tmp_path):
     assert (tmp_path / "lip2speech.safetensors").is_file()
 
 
-def test_the_decoder_is_trained_on_with_rows_on_a_kept_sight(store, tmp_path):
+def test_the_decoder_is_trained_on_with_rows_and_sketch_on_a_kept_sight(store, tmp_path):
     assert train(store, tmp_path / "first", *SILENT, "-steps", 2) == 0
-    more = ("--checkpoint", tmp_path / "first/lip2speech.safetensors", "-rows", 4, "-keep_sight")
+    more = ("--checkpoint", tmp_path / "first/lip2speech.safetensors", "-rows", 4, "-sketch", "-keep_sight")
     assert train(store, tmp_path / "second", *SILENT, *more, "-steps", 2) == 0
     base = load_model(tmp_path / "first/lip2speech.safetensors").state_dict()
     after = weights(tmp_path / "second")

@@ -75,18 +75,33 @@ def test_a_padded_clip_is_seen_as_the_clip_alone():
 
 
 @torch.no_grad()
-def test_a_network_with_rows_begins_as_the_one_without():
-    base, model = network(), network(rows=3)
+def test_a_network_with_rows_and_sketch_begins_as_the_one_without():
+    base, model = network(), network(rows=3, sketch=True)
     mouths, noise = noisy(1, FRAMES, 32, 32), noisy(1, 4, 20, FRAMES)
     speech, other = base(mouths, noise=noise), model(mouths, noise=noise)
     assert (speech.mels[0] - other.mels[0]).abs().max() > 1e-3
-    model.start_without_rows(base)
+    model.grow_from(base)
     assert_equal(speech, model(mouths, noise=noise))
     model.decoder.bottleneck[0].shortcut.weight[:, -3:] = (
         1.0  # what the rows say is heard, and differs between rows
     )
     moved = (model(mouths, noise=noise).mels[0] - speech.mels[0]).abs().amax((0, 2))
     assert moved.min() > 0 and moved.std() > 0
+
+
+@torch.no_grad()
+def test_a_sketch_is_drawn_four_columns_a_frame_and_averaged_for_the_smaller_mels():
+    base, model = network(), network(sketch=True)
+    mouths, noise = noisy(1, FRAMES, 32, 32), noisy(1, 4, 20, FRAMES)
+    model.grow_from(base)
+    before = model(mouths, noise=noise)
+    drawn = noisy(4, 80)
+    model.sketch.bias.copy_(drawn.flatten())
+    after = model(mouths, noise=noise)
+    added = [(new.atanh() - old.atanh())[0] for new, old in zip(after.mels, before.mels, strict=True)]
+    torch.testing.assert_close(added[2], drawn.T.repeat(1, FRAMES), atol=1e-3, rtol=1e-3)
+    coarse = drawn.T.reshape(20, 4, 4).mean((1, 2))
+    torch.testing.assert_close(added[0], coarse[:, None].expand(-1, FRAMES), atol=1e-3, rtol=1e-3)
 
 
 def test_kept_sight_stays_as_it_is():
