@@ -69,8 +69,6 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
         raise UserError(f"--mode {args.mode}: needs the weights to measure; give --checkpoint FILE")
     if args.adversarial_weight and args.frames < LEAST_FRAMES:
         raise UserError(f"--window_size {args.frames}: the discriminators need {LEAST_FRAMES} frames or more")
-    if args.keep_sight and args.load_model is None:
-        raise UserError("-keep_sight: needs the weights whose sight is kept; give --checkpoint FILE")
     if args.epochs and args.steps != flags.get_default("steps"):
         raise UserError(f"--epochs {args.epochs}: counts in place of -steps; give one of them")
     gpus = args.device_ids.split(",") if args.dataparallel else args.device_ids.split(",")[:1]

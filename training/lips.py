@@ -10,10 +10,10 @@ import torch
 from torch import nn
 
 from models import load_model
-from models.lips.generator import LipToSpeech
+from models.lips.generator import STAGES, LipToSpeech
 from models.lips.judges import SpeechJudge, SyncNet
 from training.export import start_together
-from utils.cli import add_number, add_switch
+from utils.cli import add_flag, add_number, add_switch
 from utils.errors import UserError
 
 VOICE = 64  # numbers that describe a voice, with -speaker
@@ -30,7 +30,9 @@ def add_network_flags(flags: ArgumentParser) -> None:
     number("postnet", 128, "channels of the postnet's first layer, the paper's", least=8)
     number("noise", 128, "channels of noise, the paper's", least=1)
     number("rows", 0, "channels that tell the mel's rows apart from the start; for narrow decoders", least=0)
-    drawn = "a linear layer draws the mel from features and context, and the decoder adds to it (the paper: no)"
+    drawn = (
+        "a linear layer draws the mel from features and context, and the decoder adds to it (the paper: no)"
+    )
     add_switch(flags, "sketch", False, drawn)
     number("dropout", 0.3, "behind the front-end and in the encoder, the paper's", least=0, below=1)
     number("cutout", 0.5, "share of clips of whose mouths a square is hidden; the original's: 1", least=0)
@@ -41,10 +43,15 @@ def add_network_flags(flags: ArgumentParser) -> None:
     speaker = (
         "a recording of the speaker says whose voice is wanted, so that it can be chosen (the paper: no)"
     )
-    sight = (
-        "take front-end and encoder from --checkpoint as they are; train decoder and postnet, of any width"
+    stages = (
+        "sight: front-end, encoder, letters, and the sketch, which stands for the decoder; "
+        "speech: decoder, postnet and sketch on the sight of --checkpoint; all (default)"
     )
-    add_switch(flags, "keep_sight", False, sight)
+    add_flag(flags, "stage", choices=STAGES, default="all", help=stages)
+    stem = (
+        "the front-end's 3-D convolution stays as in --checkpoint, which saves a fifth of a step of the sight"
+    )
+    add_switch(flags, "keep_stem", False, stem)
     add_switch(flags, "speaker", False, speaker)
 
 
@@ -60,7 +67,12 @@ def add_loss_flags(flags: ArgumentParser) -> None:
 
 
 def build(args: Namespace, device: torch.device) -> tuple[LipToSpeech, dict[str, nn.Module]]:
-    """The generator, and what judges it, where that has a weight. Raises UserError for an odd -decoder."""
+    """The generator, and what judges it, where that has a weight. Raises UserError for flags that clash."""
+    if args.stage == "sight" and not args.sketch:
+        raise UserError("-stage sight: has no decoder; give -sketch, which stands for it")
+    for given, name in ((args.stage == "speech", "-stage speech"), (args.keep_stem, "-keep_stem")):
+        if given and args.load_model is None:
+            raise UserError(f"{name}: needs the weights that are kept; give --checkpoint FILE")
     if args.decoder % 4:
         raise UserError(f"-decoder {args.decoder}: its channels are halved twice; give a multiple of 4")
     torch.manual_seed(args.seed)
@@ -73,8 +85,7 @@ def build(args: Namespace, device: torch.device) -> tuple[LipToSpeech, dict[str,
     if args.sync_weight:
         features = model.frontend.features
         judges["sync"] = SyncNet(features, args.sync_width, args.temperature, args.learned_temperature)
-    if args.keep_sight:
-        model.keep_sight()
+    model.train_stage(args.stage, args.keep_stem)
     for network in (model, *judges.values()):
         network.to(device)
     model.frontend.stages.to(memory_format=torch.channels_last)

@@ -19,10 +19,12 @@ from torch.nn import functional as F
 
 from models.lips.frontend import VisualFrontend
 from models.lips.sound import HALF, Postnet, VoiceEncoder
-from utils.audio.mel import COLUMNS, MELS
+from utils.audio.mel import COLUMNS, MELS, from_mel
 from utils.letters import CLASSES
 
 ROWS = 20  # of the coarsest mel
+SHRINKAGE = 4, 2, 1  # of the three mels, in height and width
+STAGES = "all", "sight", "speech"  # of training
 LEAST_MIDDLE, LEAST_FINE = 16, 8  # channels of the larger mels in narrow decoders
 
 
@@ -53,8 +55,8 @@ class LipToSpeech(nn.Module):
     and share of the original's box, of the mouth crops that training used (utils.face.mouth). text: a head that writes
     letters; voice: numbers that describe the wanted voice, 0 for a network without a choice of voices; rows: channels
     in which local features and context tell each of the coarsest mel's 20 rows apart from the start, which narrow
-    decoders hardly learn from the repeated features; sketch: a linear layer draws the mel from features and context, and
-    the decoder adds to it (none of the four is in the paper). Padding beyond a clip's length is not attended to, nor
+    decoders hardly learn from the repeated features; sketch: a linear layer draws the mel from features and context,
+    and the decoder adds to it (none of the four is in the paper). Padding beyond a clip's length is not attended to, nor
     heard by the sentence encoder.
     """
 
@@ -89,7 +91,7 @@ class LipToSpeech(nn.Module):
         self.sketch = nn.Linear(local + context, MELS * COLUMNS) if sketch else None
         self.decoder = Decoder(local + noise + voice + rows, context, decoder)
         self.postnet = Postnet(postnet)
-        self.sighted = False
+        self.stage, self.resting = "all", []
 
     def forward(
         self,
@@ -100,19 +102,19 @@ class LipToSpeech(nn.Module):
     ) -> Speech:
         """noise (B, Z, 20, S): drawn anew if None; voice (B, 80, M): a recording's mel, for a choice of voices"""
         seen = self.look(mouths, lengths)
-        return self.speak(seen, lengths, noise, voice)
+        return self.draft(seen) if self.stage == "sight" else self.speak(seen, lengths, noise, voice)
 
-    def keep_sight(self) -> None:
-        """From now on training changes the decoder and the postnet alone; what sees stays as it is"""
-        self.sighted = True
-        for part in self.sight():
+    def train_stage(self, stage: str, keep_stem: bool = False) -> None:
+        """From now on training changes, of `STAGES`, "sight": what sees, and the sketch, which alone is made; "speech":
+        decoder and postnet, and the sketch; or "all". keep_stem: but for the front-end's 3-D convolution.
+        """
+        sight = [self.frontend, self.encoder, self.summary, self.letters, self.dropout]
+        rest = dict(all=[], sight=[self.decoder, self.postnet, self.rows, self.voice], speech=sight)[stage]
+        self.resting = [part for part in rest if part is not None] + [self.frontend.stem] * keep_stem
+        self.stage = stage
+        for part in self.resting:
             part.requires_grad_(False)
         self.train(self.training)
-
-    def sight(self) -> list[nn.Module]:
-        """What sees: front-end, sentence encoder, and the letters' head where there is one"""
-        parts = [self.frontend, self.encoder, self.summary, self.letters, self.dropout]
-        return [part for part in parts if part is not None]
 
     def grow_from(self, base: LipToSpeech) -> None:
         """Takes the weights of a network that is alike but for rows or sketch, so that it gives what that one gave"""
@@ -131,7 +133,7 @@ class LipToSpeech(nn.Module):
 
     def train(self, mode: bool = True) -> LipToSpeech:
         super().train(mode)
-        for part in self.sight() if self.sighted else ():
+        for part in self.resting:
             part.eval()
         return self
 
@@ -181,15 +183,23 @@ class LipToSpeech(nn.Module):
         known = torch.cat(columns, dim=1).unsqueeze(2).expand(-1, -1, ROWS, -1)
         mask = attention_mask(steps, lengths, reach, seen.local.device)
         known = torch.cat([known, noise.to(known)], dim=1)
-        both, sketch = torch.cat([seen.local, seen.context], dim=2), None
         if self.rows:
-            own = self.rows(both).unflatten(2, (ROWS, -1))
+            own = self.rows(torch.cat([seen.local, seen.context], dim=2)).unflatten(2, (ROWS, -1))
             known = torch.cat([known, own.permute(0, 3, 2, 1)], dim=1)
-        if self.sketch:
-            drawn = self.sketch(both).unflatten(2, (COLUMNS, MELS))  # (B, S, 4, 80)
-            sketch = drawn.flatten(1, 2).transpose(1, 2)
-        mels, attention = self.decoder(known, seen.context, mask, sketch)
+        mels, attention = self.decoder(known, seen.context, mask, self._sketch(seen))
         return Speech(mels, self.postnet(mels[2]), attention, seen)
+
+    def draft(self, seen: Context) -> Speech:
+        """What the sketch alone says; its spectrum comes from the mel, without gradient, and there is no attention."""
+        mels = tuple(F.avg_pool2d(self._sketch(seen), factor).tanh() for factor in SHRINKAGE)
+        return Speech(mels, from_mel(mels[2].detach().float()), (), seen)
+
+    def _sketch(self, seen: Context) -> Tensor | None:
+        """(B, 80, 4 S), before tanh"""
+        if self.sketch is None:
+            return None
+        drawn = self.sketch(torch.cat([seen.local, seen.context], dim=2))
+        return drawn.unflatten(2, (COLUMNS, MELS)).flatten(1, 2).transpose(1, 2)
 
 
 def attention_mask(
@@ -235,9 +245,11 @@ class Decoder(nn.Module):
         second = self.middle(self.merge1(torch.cat([first, found], dim=1)))
         found, attention2 = self.attend2(second, context, mask)
         third = self.fine(self.merge2(torch.cat([second, found], dim=1)))
-        mels = [head(maps).squeeze(1) for head, maps in zip(self.to_mels, (first, second, third), strict=True)]
+        mels = [
+            head(maps).squeeze(1) for head, maps in zip(self.to_mels, (first, second, third), strict=True)
+        ]
         if sketch is not None:
-            mels = [mel + F.avg_pool2d(sketch, factor) for mel, factor in zip(mels, (4, 2, 1), strict=True)]
+            mels = [mel + F.avg_pool2d(sketch, factor) for mel, factor in zip(mels, SHRINKAGE, strict=True)]
         return tuple(mel.tanh() for mel in mels), (attention1, attention2)
 
 

@@ -117,7 +117,15 @@ def test_two_processes_train_one_network(store, tmp_path):
 
 def test_the_decoder_is_trained_on_with_rows_and_sketch_on_a_kept_sight(store, tmp_path):
     assert train(store, tmp_path / "first", *SILENT, "-steps", 2) == 0
-    more = ("--checkpoint", tmp_path / "first/lip2speech.safetensors", "-rows", 4, "-sketch", "-keep_sight")
+    more = (
+        "--checkpoint",
+        tmp_path / "first/lip2speech.safetensors",
+        "-rows",
+        4,
+        "-sketch",
+        "-stage",
+        "speech",
+    )
     assert train(store, tmp_path / "second", *SILENT, *more, "-steps", 2) == 0
     base = load_model(tmp_path / "first/lip2speech.safetensors").state_dict()
     after = weights(tmp_path / "second")
@@ -125,6 +133,28 @@ def test_the_decoder_is_trained_on_with_rows_and_sketch_on_a_kept_sight(store, t
         torch.equal(after[name], base[name]) for name in base if name.split(".")[0] in ("frontend", "encoder")
     )
     assert any(not torch.equal(after[name], base[name]) for name in base if name.startswith("decoder"))
+
+
+def test_the_sight_is_trained_on_a_kept_stem_while_the_decoder_waits(store, tmp_path):
+    assert train(store, tmp_path / "first", *SILENT, "-steps", 2) == 0
+    more = (
+        "--checkpoint",
+        tmp_path / "first/lip2speech.safetensors",
+        "-sketch",
+        "-stage",
+        "sight",
+        "-keep_stem",
+    )
+    assert train(store, tmp_path / "second", *SILENT, *more, "-steps", 2) == 0
+    base, after = (
+        load_model(tmp_path / "first/lip2speech.safetensors").state_dict(),
+        weights(tmp_path / "second"),
+    )
+    kept = ("decoder", "postnet", "frontend.stem")
+    assert all(torch.equal(after[name], base[name]) for name in base if name.startswith(kept))
+    assert any(
+        not torch.equal(after[name], base[name]) for name in base if name.startswith("frontend.stages")
+    )
 
 
 def test_weights_are_measured_on_a_split(store, tmp_path, capsys):
@@ -143,7 +173,9 @@ def test_weights_are_measured_on_a_split(store, tmp_path, capsys):
         (("--subject", "nobody"), "--subject nobody: give overlap, unseen, four"),
         (("--mode", "test"), "--mode test: needs the weights to measure"),
         (("--window_size", "12"), "--window_size 12: the discriminators need 20 frames or more"),
-        (("-keep_sight",), "-keep_sight: needs the weights whose sight is kept"),
+        (("-stage", "speech"), "-stage speech: needs the weights that are kept"),
+        (("-keep_stem",), "-keep_stem: needs the weights that are kept"),
+        (("-stage", "sight"), "-stage sight: has no decoder; give -sketch"),
         (("--temp", "0"), "-temperature 0: give a number of at least 0.01"),
         (("--epochs", "3", "-steps", "7"), "--epochs 3: counts in place of -steps"),
         (("-decoder", "30"), "-decoder 30: its channels are halved twice"),

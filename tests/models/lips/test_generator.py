@@ -9,7 +9,7 @@ from models.lips.generator import Context, LipToSpeech, Speech, attention_mask
 from models.lips.judges import SpeechJudge, SyncNet
 from models.lips.sound import VoiceEncoder
 from tests.models.lips.originals import lively
-from utils.audio.mel import SILENCE
+from utils.audio.mel import SILENCE, from_mel
 from utils.letters import CLASSES
 
 SMALL = dict(size=32, front=4, context=16, decoder=32, postnet=8, noise=4)
@@ -104,21 +104,45 @@ def test_a_sketch_is_drawn_four_columns_a_frame_and_averaged_for_the_smaller_mel
     torch.testing.assert_close(added[0], coarse[:, None].expand(-1, FRAMES), atol=1e-3, rtol=1e-3)
 
 
-def test_kept_sight_stays_as_it_is():
-    model = network(text=True, rows=3).train()
-    model.keep_sight()
+@pytest.mark.parametrize(
+    ("stage", "keep_stem", "trained"),
+    [
+        ("all", False, {"frontend", "encoder", "summary", "letters", "rows", "sketch", "decoder", "postnet"}),
+        ("sight", False, {"frontend", "encoder", "summary", "letters", "sketch"}),
+        ("sight", True, {"frontend", "encoder", "summary", "letters", "sketch"}),
+        ("speech", False, {"rows", "sketch", "decoder", "postnet"}),
+    ],
+)
+def test_a_stage_trains_its_parts_alone(stage, keep_stem, trained):
+    model = network(text=True, rows=3, sketch=True).train()
+    model.train_stage(stage, keep_stem)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     model.train()
     optimiser = torch.optim.Adam([weight for weight in model.parameters() if weight.requires_grad], lr=0.1)
     speech = model(noisy(2, FRAMES, 32, 32))
-    (speech.spectrum.sum() + speech.seen.text.sum()).backward()
+    (speech.spectrum.sum() + sum(mel.sum() for mel in speech.mels) + speech.seen.text.sum()).backward()
     optimiser.step()
-    changed = {
-        name.split(".")[0]
-        for name, tensor in model.state_dict().items()
-        if not torch.equal(tensor, before[name])
-    }
-    assert changed == {"decoder", "postnet", "rows"}
+    changed = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert {name.split(".")[0] for name in changed} == trained
+    assert any(name.startswith("frontend.stem") for name in changed) == (
+        "frontend" in trained and not keep_stem
+    )
+
+
+@torch.no_grad()
+def test_a_draft_is_what_the_sketch_says_without_the_decoder():
+    base, model = network(), network(sketch=True)
+    model.grow_from(base)
+    model.sketch.bias.copy_(noisy(4, 80).flatten())
+    silent = [head[-1] for head in model.decoder.to_mels]
+    for layer in silent:
+        layer.weight.zero_(), layer.bias.zero_()
+    mouths, noise = noisy(1, FRAMES, 32, 32), noisy(1, 4, 20, FRAMES)
+    whole = model(mouths, noise=noise)
+    model.train_stage("sight")
+    drawn = model(mouths)
+    torch.testing.assert_close(drawn.mels, whole.mels)
+    torch.testing.assert_close(drawn.spectrum, from_mel(whole.mels[2]))
 
 
 @torch.no_grad()
