@@ -7,15 +7,16 @@
 
 Prints one table and writes SAMPLE_DIR/metrics.json, speech.md and clips.csv; with --save_wav wav/SPEAKER/NAME.wav
 (16 kHz, 16 bits), with --save_mel spec_mel/SPEAKER/NAME.npz: mel (80, 4 T), normalised, and spec (321, 4 T), both as
-the network made them. Every run writes the same. By torchrun or -device_ids several processes share the clips; the
-results are the same. --grid is -dataset_dir, --checkpoint -model_name, --gpu -device_ids.
+the network made them. Clips go through the network as a --video does, and every run writes the same. By torchrun or
+-device_ids several processes share the clips; the results are the same. --grid is -dataset_dir, --checkpoint
+-model_name, --gpu -device_ids.
 
 What is compared. The network sees a clip's mouth, and its mirror image (the mean of both mels counts; --test_aug false:
-the clip alone), and draws its noise by the clip's name. Its magnitudes become sound by Griffin and Lim, whose first
-phases -seed draws. Rows: the network; the true mel through pseudo-inverse and Griffin-Lim, as with --vocoder mel; the
-recording itself; and the mean of the mels of the speaker's other clips, which knows nothing of what was said. Each is
-compared with the recording as it was, not pre-emphasised. Networks with a choice of voices hear another recording of
-the speaker, the store's next, or --speaker_wav.
+the clip alone). -seed draws its noise, and the first phases of Griffin and Lim, who make sound of its magnitudes. Rows:
+the network; the true mel through pseudo-inverse and Griffin-Lim, as with --vocoder mel; the recording itself; and the
+mean of the mels of the speaker's other clips, which knows nothing of what was said. Each is compared with the recording
+as it was, not pre-emphasised. Networks with a choice of voices hear another recording of the speaker, the store's next,
+or --speaker_wav.
 """
 
 from __future__ import annotations
@@ -23,8 +24,6 @@ from __future__ import annotations
 import sys
 import time
 from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +39,7 @@ from evaluation.flags import add_clip_flags, parse_command
 from evaluation.output import corpus, progress, run_facts, write_json
 from evaluation.speech.recognisers import GridRecogniser, Recogniser, WhisperRecogniser
 from evaluation.speech.rows import OURS, AverageMels, Measured, Rows, measure, references
-from evaluation.speech.said import Said, Voices, sound_of, speak
+from evaluation.speech.said import Said, Voices, say, sound_of
 from evaluation.speech.table import SpeechTable, split_intervals
 from models import load_model
 from models.lips.generator import LipToSpeech
@@ -56,7 +55,7 @@ NAMES = dict(grid="dataset_dir", checkpoint="model_name", gpu="device_ids")
 PACKAGES = ("pystoi", "pocketsphinx", "pesq", "ctranslate2")
 OF_SPLITS = dict(  # flags that have no meaning with --video
     dataset_dir="grid", dataset="dataset", subject="subject", splits="splits", split="split", clips="clips",
-    batch_size="batch_size", vocoder="vocoder", save_wav="save_wav", save_mel="save_mel", whisper="whisper",
+    vocoder="vocoder", save_wav="save_wav", save_mel="save_mel", whisper="whisper",
 )  # fmt: skip
 
 
@@ -90,7 +89,6 @@ def add_speech_flags(flags: ArgumentParser) -> None:
         default=weights,
         help="weights of lip-to-speech (default: the shipped)",
     )
-    add_number(flags, "batch_size", 4, "clips of one length that go through it at once", least=1)
     vocoder = "griffin_lim: from the postnet's spectrum (default); mel: from the mel, without the postnet"
     add_flag(flags, "vocoder", choices=("griffin_lim", "mel"), default="griffin_lim", help=vocoder)
     add_switch(flags, "test_aug", True, "the mean of a clip's mel and of its mirror image's (default true)")
@@ -138,17 +136,6 @@ def score(
     return rows
 
 
-def batches_of(ids: Sequence[str], lengths: dict[str, int], most: int) -> list[list[str]]:
-    """The ids in order, neighbours of one length together, but no more than so many"""
-    batches: list[list[str]] = []
-    for id in ids:
-        if batches and len(batches[-1]) < most and lengths[batches[-1][0]] == lengths[id]:
-            batches[-1].append(id)
-        else:
-            batches.append([id])
-    return batches
-
-
 def evaluate(args: Namespace, device: torch.device) -> None:
     torch.backends.cudnn.deterministic = True
     network, store = load_network(args, device), ClipStore(args.dataset_dir)
@@ -162,21 +149,18 @@ def evaluate(args: Namespace, device: torch.device) -> None:
     averages = AverageMels(store, ids)
     look = network.config["size"], network.config["view"]
 
-    def work(batch: list[str]) -> list[tuple[Rows, float]]:
-        clips = [mouth_clip(store[id], *look) for id in batch]
+    def work(id: str) -> tuple[Rows, float]:
+        clip = mouth_clip(store[id], *look)
+        voice = voices.of(id) if network.voice else None
         start = time.perf_counter()
-        said = speak(network, clips, batch, voices, args)
-        sounds = [sound_of(one, args) for one in said]
-        seconds = (time.perf_counter() - start) / len(batch)
-        found = []
-        for id, clip, one, sound in zip(batch, clips, said, sounds, strict=True):
-            keep(id, one, sound, args)
-            average = averages.without(id, clip.mel)
-            found.append((score(store[id], one, sound, clip.mel, average, judges, args.seed), seconds))
-        return found
+        said = say(network, clip, voice, args)
+        sound = sound_of(said, args)
+        seconds = time.perf_counter() - start
+        keep(id, said, sound, args)
+        average = averages.without(id, clip.mel)
+        return score(store[id], said, sound, clip.mel, average, judges, args.seed), seconds
 
-    # Whole batches, since a clip's neighbours may change the last bits of what the network makes of it.
-    answers = chain.from_iterable(share_out(batches_of(ids, store.lengths, args.batch_size), work))
+    answers = share_out(ids, work)
     table, spent = SpeechTable(), 0.0
     for id, (rows, seconds) in zip(ids, progress(answers, len(ids)), strict=True):
         table.add(id, rows)

@@ -18,25 +18,24 @@ from torch import Tensor
 from tqdm import tqdm
 
 from models.lips.generator import LipToSpeech
-from models.lips.windows import Piece, look, speak
+from models.lips.windows import Piece, letters_of, look, speak
 from utils.audio import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
-from utils.audio.mel import COLUMNS, mel_of
+from utils.audio.mel import COLUMNS
+from utils.audio.reference import voice_mel
 from utils.audio.vocoder import voice_stream
 from utils.errors import UserError, note
 from utils.face.alignment import LARGEST_ZOOM, apply_transform, crop_face, crop_transforms
 from utils.face.detector import FaceDetector, fill_gaps
 from utils.face.mouth import cut_mouths, mouth_window
 from utils.files import writable_folder
-from utils.letters import to_text
 from utils.media.copy import check_pictures, new_sound
-from utils.media.read import read_video, stream_audio, video_length
+from utils.media.read import read_video, video_length
 from utils.media.write import wav_writer
 
 CROP = 128  # pixels of the face crops that mouths are cut from, as in the stores
 CHUNK = 32  # frames whose mouths are cut at a time
 LONGEST_GUESS = FPS  # frames without a face that are voiced by what lies before and after; more are silent
 KEPT = (".mp4", ".m4v", ".mov", ".mkv", ".webm")  # kinds of files that a voiced video keeps
-VOICE_SECONDS = 10  # of the recording that says whose voice is wanted
 
 
 class Facts(NamedTuple):
@@ -97,8 +96,7 @@ def give_voice(
                 hear(sound.numpy())
                 save(sound.numpy())
                 bar.update(len(sound) // SAMPLES_PER_FRAME)
-    text = None if seen.text is None else to_text(seen.text.mean(0).argmax(-1).tolist())
-    return Facts(frames, frames / FPS, int(track.faceless.sum()), text)
+    return Facts(frames, frames / FPS, int(track.faceless.sum()), letters_of(seen))
 
 
 def default_output(video: Path, folder: Path) -> Path:
@@ -121,17 +119,14 @@ def check_places(video: Path, out: Path, wav: Path, voice: Path | None = None) -
 
 
 def wanted_voice(model: LipToSpeech, voice: Path | None) -> Tensor | None:
-    """A recording -> the mel (80, M) of its first ten seconds, for a model with voices to choose. Raises UserError."""
+    """A recording -> the mel (80, M) that a model with voices to choose is told, None without. Raises UserError."""
     if model.voice is None:
         if voice is not None:
             raise UserError(f"{voice}: this network has no choice of voices; leave the recording out")
         return None
     if voice is None:
         raise UserError("this network has a choice of voices; give a recording of the one that you want")
-    sound = next(stream_audio(voice, block=VOICE_SECONDS * SAMPLE_RATE))
-    if not np.abs(sound).max() > 1e-3:
-        raise UserError(f"{voice}: holds silence; give a recording of speech")
-    return mel_of(sound)
+    return voice_mel(voice)
 
 
 def track_face(video: Path, size: int, view: float) -> FaceTrack:

@@ -14,12 +14,11 @@ from importlib.util import find_spec
 
 import numpy as np
 
-from utils.audio import SAMPLE_RATE
+from utils.audio import SAMPLE_RATE, is_silent
 from utils.audio.mel import COLUMNS, DENORMALISED, mel_of
 from utils.errors import UserError
 from utils.media.read import resample
 
-SILENT = 1e-4  # no sample is louder
 REACH = 10  # video frames that a sound is moved by, at most
 TELEPHONE = 8000  # Hz, of narrow-band PESQ
 DECIBELS = 20 / math.log(10)  # in one of the natural logarithm
@@ -37,10 +36,6 @@ def speech_figures(made: np.ndarray, true: np.ndarray) -> dict[str, float]:
         sound_offset=sync_offset(*mels),
         level=level(made, true),
     )
-
-
-def is_silent(sound: np.ndarray) -> bool:
-    return float(np.abs(sound).max(initial=0)) < SILENT
 
 
 def intelligibility(made: np.ndarray, true: np.ndarray, extended: bool = False) -> float:

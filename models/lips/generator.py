@@ -56,8 +56,8 @@ class LipToSpeech(nn.Module):
     letters; voice: numbers that describe the wanted voice, 0 for a network without a choice of voices; rows: channels
     in which local features and context tell each of the coarsest mel's 20 rows apart from the start, which narrow
     decoders hardly learn from the repeated features; sketch: a linear layer draws the mel from features and context,
-    and the decoder adds to it (none of the four is in the paper). Padding beyond a clip's length is not attended to, nor
-    heard by the sentence encoder.
+    and the decoder adds to it (none of the four is in the paper). Padding beyond a clip's length is not attended to,
+    nor heard by the sentence encoder.
     """
 
     def __init__(

@@ -19,6 +19,7 @@ from torch import Tensor
 from models.lips.generator import ROWS, Context, LipToSpeech
 from utils.audio.mel import COLUMNS
 from utils.face.mouth import to_mouth_network
+from utils.letters import to_text
 
 LONGEST_WHOLE = (
     75  # frames of the longest clips in which columns look up any frame: GRID's, which training shows
@@ -52,6 +53,11 @@ def look(model: LipToSpeech, mouths: Iterable[Tensor], flip: bool = True) -> Con
             batch = torch.stack([window, window.flip(-1)] if flip else [window])
             features.append(model.frontend(batch)[:, inside])
         return model.read(torch.cat(features, dim=1))
+
+
+def letters_of(seen: Context) -> str | None:
+    """What `look` read, by the most likely letter of each frame; None for a network that does not read"""
+    return None if seen.text is None else to_text(seen.text.softmax(-1).mean(0).argmax(-1).tolist())
 
 
 def overlapping(pieces: Iterable[Tensor], length: int, margin: int) -> Iterator[tuple[Tensor, slice]]:

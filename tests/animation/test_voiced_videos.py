@@ -152,7 +152,7 @@ def test_a_chosen_voice(tmp_path):
     write_wav(tmp_path / "silence.wav", np.zeros(16000))
     for model, given, words in (
         (chooser, None, "give a recording"),
-        (chooser, tmp_path / "silence.wav", "silence"),
+        (chooser, tmp_path / "silence.wav", "silence.wav: silent"),
         (plain, voice, "no choice"),
     ):
         with pytest.raises(UserError, match=words):

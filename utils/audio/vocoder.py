@@ -46,8 +46,8 @@ def deemphasised(sound: Tensor, before: float = 0.0) -> Tensor:
 
 
 def to_sound(magnitudes: Tensor, seed: int = 0) -> Tensor:
-    """magnitudes (321, M) -> sound (160 M,) in [-1, 1], by `griffin_lim`"""
-    return deemphasised(griffin_lim(magnitudes, seed=seed)).clamp(-1, 1)
+    """magnitudes (321, M) -> sound (160 M,) in [-1, 1], all of `voice_stream` at once"""
+    return torch.cat(list(voice_stream([magnitudes], seed=seed)))
 
 
 def voice_stream(spectra: Iterable[Tensor], chunk: int = CHUNK, seed: int = 0) -> Iterator[Tensor]:
