@@ -22,7 +22,7 @@ from models.lips.windows import Piece, letters_of, look, speak
 from utils.audio import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 from utils.audio.mel import COLUMNS
 from utils.audio.reference import voice_mel
-from utils.audio.vocoder import voice_stream
+from utils.audio.vocoder import SHARPNESS, sharpened, voice_stream
 from utils.errors import UserError, note
 from utils.face.alignment import LARGEST_ZOOM, apply_transform, crop_face, crop_transforms
 from utils.face.detector import FaceDetector, fill_gaps
@@ -69,12 +69,13 @@ def give_voice(
     voice: Path | None = None,
     flip: bool = True,
     wav: Path | None = None,
+    sharpness: float = SHARPNESS,
 ) -> Facts:
     """Writes at `out` the pictures of `video` with the sound that the model reads off its face, and the sound at `wav`
 
     Both, or neither. The sound has 640 samples at 16 kHz for each 25th of a second of the pictures, from the first one
     on. seed: of the noise; voice: a recording of the wanted voice, for a model with a choice of them; flip: mean of the
-    video and its mirror image, as in the original's test; wav: `out` with .wav by default.
+    video and its mirror image, as in the original's test; wav: `out` with .wav by default; sharpness: see `sharpened`.
 
     Raises UserError where the video shows no face, or cannot be read, and where the files cannot be written.
     """
@@ -92,7 +93,8 @@ def give_voice(
         mouths = tqdm(cut_from(video, track, model.config["size"]), "mouths", -(-frames // CHUNK))
         seen = look(model, mouths, flip)
         with tqdm(total=frames, desc="speech", unit=" frames") as bar:
-            for sound in voice_stream(spectra(speak(model, seen, seed, wanted), track.silent)):
+            magnitudes = spectra(speak(model, seen, seed, wanted), track.silent, sharpness)
+            for sound in voice_stream(magnitudes):
                 hear(sound.numpy())
                 save(sound.numpy())
                 bar.update(len(sound) // SAMPLES_PER_FRAME)
@@ -175,11 +177,11 @@ def _mouths(faces: list[np.ndarray], window: np.ndarray, size: int) -> Tensor:
     return cut_mouths(torch.from_numpy(np.stack(faces)).permute(0, 3, 1, 2), window, size)
 
 
-def spectra(pieces: Iterable[Piece], silent: np.ndarray) -> Iterator[Tensor]:
-    """The magnitudes (321, 4 k) of speech piece by piece, nothing in silent (T,) frames"""
+def spectra(pieces: Iterable[Piece], silent: np.ndarray, sharpness: float) -> Iterator[Tensor]:
+    """The magnitudes (321, 4 k) of speech piece by piece, sharpened, nothing in silent (T,) frames"""
     heard = torch.from_numpy(~silent).float().repeat_interleave(COLUMNS)
     done = 0
     for piece in pieces:
         count = piece.spectrum.shape[-1]
-        yield piece.spectrum * heard[done : done + count].to(piece.spectrum)
+        yield sharpened(piece.spectrum, sharpness) * heard[done : done + count].to(piece.spectrum)
         done += count

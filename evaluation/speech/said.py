@@ -17,6 +17,7 @@ from models.lips.generator import LipToSpeech
 from models.lips.windows import letters_of, look, speak
 from utils.audio.mel import from_mel, mel_of
 from utils.audio.reference import voice_mel
+from utils.audio.vocoder import sharpened
 
 
 class Voices:
@@ -51,5 +52,6 @@ def say(network: LipToSpeech, clip: MouthClip, voice: Tensor | None, args: Names
 
 
 def sound_of(said: Said, args: Namespace) -> np.ndarray:
-    """(640 T,) by --vocoder"""
-    return voiced(from_mel(said.mel) if args.vocoder == "mel" else said.spectrum, args.seed)
+    """(640 T,) by --vocoder, --sharpen and -seed"""
+    magnitudes = from_mel(said.mel) if args.vocoder == "mel" else said.spectrum
+    return voiced(sharpened(magnitudes, args.sharpen), args.seed)

@@ -13,11 +13,13 @@ import torch
 import lip2speech_test
 from data.lip2speech import mouth_clip
 from data.store import ClipStore
-from evaluation.speech.rows import AVERAGE, OURS, RECORDING, TRUE_MEL
-from evaluation.speech.said import Said, Voices, say
+from evaluation.speech.rows import AVERAGE, OURS, RECORDING, TRUE_MEL, voiced
+from evaluation.speech.said import Said, Voices, say, sound_of
 from models import ATNetSingle, save_model
 from models.lips.generator import LipToSpeech
 from tests.synthetic import make_store, write_wav
+from utils.audio.mel import from_mel
+from utils.audio.vocoder import sharpened
 from utils.errors import run
 
 SMALL = dict(size=32, front=4, context=16, decoder=16, postnet=8, noise=4)
@@ -105,6 +107,14 @@ def test_the_seed_draws_the_noise(home):
     first, again = (spoken(home, "s1/clip0", network) for _ in range(2))
     assert torch.equal(first.mel, again.mel) and first.letters == again.letters
     assert not torch.equal(spoken(home, "s1/clip0", network, seed=1).mel, first.mel)
+
+
+def test_magnitudes_are_sharpened_before_they_sound(home):
+    said = spoken(home, "s1/clip0", make_network())
+    for vocoder, magnitudes in (("griffin_lim", said.spectrum), ("mel", from_mel(said.mel))):
+        sound = sound_of(said, Namespace(vocoder=vocoder, sharpen=1.4, seed=3))
+        np.testing.assert_array_equal(sound, voiced(sharpened(magnitudes, 1.4), 3))
+        assert not np.array_equal(sound, sound_of(said, Namespace(vocoder=vocoder, sharpen=1.0, seed=3)))
 
 
 def test_a_mirrored_clip_sounds_the_same_with_test_aug(home):

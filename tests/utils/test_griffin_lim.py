@@ -5,7 +5,7 @@ import torch
 
 from tests.evaluation.speech.test_metrics import speech
 from utils.audio.mel import HOP, WINDOW, spectrum, stft
-from utils.audio.vocoder import MOMENTUM, griffin_lim
+from utils.audio.vocoder import LOUD, MOMENTUM, griffin_lim, sharpened
 
 
 def unlike(sound: torch.Tensor, magnitudes: torch.Tensor) -> float:
@@ -24,3 +24,10 @@ def test_it_converges_as_librosa_does():
         ours = unlike(griffin_lim(magnitudes, iterations), magnitudes)
         theirs = librosa.griffinlim(whole, n_iter=iterations, random_state=0, **options)
         assert 0.85 < ours / unlike(torch.from_numpy(theirs), magnitudes) < 1.15
+
+
+def test_sharpened_magnitudes_have_deeper_valleys_and_the_same_loudness_at_one_point():
+    magnitudes = torch.tensor([-0.5, 0.0, LOUD / 4, LOUD, 4 * LOUD])
+    assert torch.equal(sharpened(magnitudes, 1), magnitudes.clamp(min=0))
+    made = sharpened(magnitudes, 1.5)
+    torch.testing.assert_close(made, LOUD * torch.tensor([0, 0, 1 / 8, 1, 8]))
