@@ -30,6 +30,7 @@ from data.store import ClipStore
 from training import precision
 from training.export import MovingAverage, averaged, export, plain_flags
 from training.log import Log, Progress
+from training.optimiser import optimiser, set_rate
 from training.state import TrainingState, Validation
 from training.stop import Stop
 from utils.distributed import highest, is_main, parallel, rank, world_size
@@ -43,7 +44,7 @@ SETTINGS = ("dataset", "seed", "batch_size", "accumulate", "frames", "augment")
 class Run:
     """A training run: where it begins, its steps, what it says meanwhile, and what it leaves.
 
-    networks: what is trained, by name; "model" is the one that is exported, the others serve it. Each gets an Adam.
+    networks: what is trained, by name; "model" is the one that is exported, the others serve it. Each gets an optimiser.
     data: the store that the clips come from (its path, and lengths of all clips); ids: those of each split; facts: what
     else weights say of their training. All of that must be the same when a run resumes, but for the store's place.
     Raises UserError where the folders cannot be written, or hold another run's state.
@@ -63,12 +64,12 @@ class Run:
         clips = {f"{split}_clips": f"{len(names)}, {ids_hash(names)}" for split, names in lengths.items()}
         self.facts = dict(data=data.path.name) | clips | facts
         self.model = networks["model"]
-        self.optimisers = {name: adam(network, args) for name, network in networks.items()}
+        self.optimisers = {name: optimiser(network, args) for name, network in networks.items()}
         self.average = MovingAverage(self.model, args.ema) if args.ema else None
         self.scaler = precision.grad_scaler(args.precision, device)
         fresh = self.scaler.state_dict()
         self.fixed_scale = fresh["scale"] == 1.0
-        self.validation = Validation(getattr(args, "patience", 0))
+        self.validation = Validation(getattr(args, "patience", 0), getattr(args, "endurance", 0))
         if device.type == "cuda":
             torch.set_float32_matmul_precision("high")
         if is_main():
@@ -78,6 +79,7 @@ class Run:
         self.first = self.done = self.sound = self.state.load(
             device
         )  # steps; sound: up to the last finite one
+        self.halvings = self.validation.halvings
         self.saved = [self.done]  # the steps of all states of this run
         if not self.fixed_scale and self.scaler.get_scale() == 1.0:  # the run was in another precision before
             self.scaler.load_state_dict(fresh)
@@ -133,6 +135,7 @@ class Run:
                 yield {name: tensor.to(self.device, non_blocking=True) for name, tensor in batch.items()}
                 if self.last or self._patience_ends():
                     break
+                self._halve()
         self.stop.end(self.done)
 
     def update(self, name: str, loss: Tensor) -> None:
@@ -140,21 +143,21 @@ class Run:
 
         With -accumulate the gradients of several batches are averaged first. Gradients that are not finite are skipped.
         """
-        args, optimiser = self.args, self.optimisers[name]
+        args, its = self.args, self.optimisers[name]
         if self.part == 0:
-            optimiser.zero_grad(set_to_none=True)
+            its.zero_grad(set_to_none=True)
         self.scaler.scale(loss / args.accumulate).backward()
         if self.part + 1 < args.accumulate:
             return
-        group = optimiser.param_groups[0]
+        group = its.param_groups[0]
         # Changes nothing, but for a norm that is not finite: then no gradient is, so that the scaler skips the step.
         norm = nn.utils.clip_grad_norm_(group["params"], float("inf"))
         self.bad = torch.maximum(self.bad, (~norm.isfinite()).float())
-        self.scaler.unscale_(optimiser)
+        self.scaler.unscale_(its)
         if args.clip:
             nn.utils.clip_grad_norm_(group["params"], args.clip)
-        group |= dict(lr=learning_rate(self.done, args), betas=(args.beta1, args.beta2))
-        self.scaler.step(optimiser)
+        set_rate(its, self.done, args, self.halvings)
+        self.scaler.step(its)
 
     def step_done(self, losses: dict[str, Tensor], frames: int) -> bool:
         """After the updates of a batch of so many frames: counts it; -> whether to validate and save now
@@ -215,6 +218,11 @@ class Run:
             return False
         return bool(highest([self.validation.exhausted], self.device)[0])
 
+    def _halve(self) -> None:
+        """After a validation: all processes learn how often it has asked for half the rate"""
+        if self.part + 1 == self.args.accumulate and self.scheduled and self.validation.endurance:
+            self.halvings = int(highest([self.validation.halvings], self.device)[0])
+
     def averaged(self) -> nn.Module:
         """A copy of the model in eval mode, with the moving average of its weights where there is one"""
         return averaged(self.model, self.average)
@@ -271,20 +279,6 @@ class Buffers:
     def restore(self) -> None:
         if self.own:
             torch._foreach_copy_(self.own, self.kept)
-
-
-def adam(network: nn.Module, args: Namespace) -> torch.optim.Adam:
-    """What scripts may add to Adam are the flags -weight_decay and -amsgrad."""
-    more = {name: getattr(args, name) for name in ("weight_decay", "amsgrad") if name in args}
-    return torch.optim.Adam(
-        network.parameters(), lr=args.lr, betas=(args.beta1, args.beta2), fused=True, **more
-    )
-
-
-def learning_rate(step: int, args: Namespace) -> float:
-    """Constant, then linear to zero over the last `cooldown` steps."""
-    left = args.steps - step
-    return args.lr * min(1.0, left / args.cooldown) if args.cooldown else args.lr
 
 
 def seed_step(seed: int, step: int) -> None:

@@ -163,15 +163,21 @@ def changes(before: dict, now: dict) -> list[str]:
 
 
 class Validation:
-    """The best error so far, and how many validations have come since; a part of the training state."""
+    """The best error so far, how many validations have come since, and how often they asked for half the learning rate
 
-    def __init__(self, patience: int = 0) -> None:
-        self.patience, self.best, self.since = patience, float("inf"), 0
+    A part of the training state. patience, endurance: after how many validations without a better one to stop, or to
+    halve the rate; 0 for never.
+    """
+
+    def __init__(self, patience: int = 0, endurance: int = 0) -> None:
+        self.patience, self.endurance = patience, endurance
+        self.best, self.since, self.halvings = float("inf"), 0, 0
 
     def improved(self, error: float) -> bool:
         """Notes one validation -> whether it is the best so far; an error that is no number never is"""
         better = error < self.best
         self.best, self.since = (error, 0) if better else (self.best, self.since + 1)
+        self.halvings += bool(self.endurance and self.since and self.since % self.endurance == 0)
         return better
 
     @property
@@ -180,7 +186,7 @@ class Validation:
         return 0 < self.patience <= self.since
 
     def state_dict(self) -> dict[str, float]:
-        return dict(best=self.best, since=self.since)
+        return dict(best=self.best, since=self.since, halvings=self.halvings)
 
     def load_state_dict(self, state: dict[str, float]) -> None:
-        self.best, self.since = state["best"], state["since"]
+        self.best, self.since, self.halvings = state["best"], state["since"], state.get("halvings", 0)
