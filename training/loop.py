@@ -44,7 +44,7 @@ SETTINGS = ("dataset", "seed", "batch_size", "accumulate", "frames", "augment")
 class Run:
     """A training run: where it begins, its steps, what it says meanwhile, and what it leaves.
 
-    networks: what is trained, by name; "model" is the one that is exported, the others serve it. Each gets an optimiser.
+    networks: what is trained, by name; "model" is exported, the others serve it. Each gets an optimiser.
     data: the store that the clips come from (its path, and lengths of all clips); ids: those of each split; facts: what
     else weights say of their training. All of that must be the same when a run resumes, but for the store's place.
     Raises UserError where the folders cannot be written, or hold another run's state.
