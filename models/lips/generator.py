@@ -10,22 +10,19 @@ three sizes have D / 4, D / 8 and D / 16 (but no fewer than 16 and 8).
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.lips.decoder import ROWS, SHRINKAGE, Decoder
 from models.lips.frontend import VisualFrontend
-from models.lips.sound import HALF, Postnet, VoiceEncoder
+from models.lips.sound import Postnet, VoiceEncoder
 from utils.audio.mel import COLUMNS, MELS, from_mel
 from utils.letters import CLASSES
 
-ROWS = 20  # of the coarsest mel
-SHRINKAGE = 4, 2, 1  # of the three mels, in height and width
 STAGES = "all", "sight", "speech"  # of training
-LEAST_MIDDLE, LEAST_FINE = 16, 8  # channels of the larger mels in narrow decoders
 
 
 class Context(NamedTuple):
@@ -89,7 +86,7 @@ class LipToSpeech(nn.Module):
         self.voice = VoiceEncoder(voice) if voice else None
         self.rows = nn.Linear(local + context, ROWS * rows) if rows else None
         self.sketch = nn.Linear(local + context, MELS * COLUMNS) if sketch else None
-        self.decoder = Decoder(local + noise + voice + rows, context, decoder)
+        self.decoder = Decoder(local + voice, noise + rows, context, decoder)
         self.postnet = Postnet(postnet)
         self.stage, self.resting = "all", []
 
@@ -180,13 +177,13 @@ class LipToSpeech(nn.Module):
             if voice is None:
                 raise ValueError("this network needs a recording of the wanted voice")
             columns.append(self.voice(voice).unsqueeze(2).expand(-1, -1, steps))
-        known = torch.cat(columns, dim=1).unsqueeze(2).expand(-1, -1, ROWS, -1)
-        mask = attention_mask(steps, lengths, reach, seen.local.device)
-        known = torch.cat([known, noise.to(known)], dim=1)
+        rows = [noise.to(seen.local)]
         if self.rows:
             own = self.rows(torch.cat([seen.local, seen.context], dim=2)).unflatten(2, (ROWS, -1))
-            known = torch.cat([known, own.permute(0, 3, 2, 1)], dim=1)
-        mels, attention = self.decoder(known, seen.context, mask, self._sketch(seen))
+            rows.append(own.permute(0, 3, 2, 1))
+        mask = attention_mask(steps, lengths, reach, seen.local.device)
+        known = torch.cat(columns, dim=1), torch.cat(rows, dim=1)
+        mels, attention = self.decoder(*known, seen.context, mask, self._sketch(seen))
         return Speech(mels, self.postnet(mels[2]), attention, seen)
 
     def draft(self, seen: Context) -> Speech:
@@ -214,89 +211,3 @@ def attention_mask(
         near = (frames.view(1, -1, 1) - frames).abs() <= reach
         mask = near if mask is None else mask & near
     return mask
-
-
-class Decoder(nn.Module):
-    """Section 3.2: visual features and noise (B, I, 20, S) -> mels of three sizes, and the two attention maps
-
-    sketch (B, 80, 4 S): what the mels are before the decoder adds its part, and both go through tanh; None: nothing.
-    """
-
-    def __init__(self, inputs: int, context: int, width: int) -> None:
-        super().__init__()
-        half, coarse = width // 2, width // 4
-        middle, fine = max(width // 8, LEAST_MIDDLE), max(width // 16, LEAST_FINE)
-        self.bottleneck = blocks(inputs, width, half, half)
-        self.coarse = blocks(half, coarse, coarse, coarse)
-        self.attend1 = ContextAttention(ROWS * coarse, context, half, 1, middle)
-        self.merge1 = nn.Conv2d(coarse + middle, coarse, 5, padding=2)
-        self.middle = blocks(coarse, middle, middle, middle, up=True)
-        self.attend2 = ContextAttention(2 * ROWS * middle, context, half, 2, fine)
-        self.merge2 = nn.Conv2d(middle + fine, middle, 5, padding=2)
-        self.fine = blocks(middle, fine, fine, fine, up=True)
-        self.to_mels = nn.ModuleList(
-            nn.Sequential(nn.BatchNorm2d(n), nn.LeakyReLU(0.2), nn.Conv2d(n, 1, 1))
-            for n in (coarse, middle, fine)
-        )
-
-    def forward(self, known: Tensor, context: Tensor, mask: Tensor | None, sketch: Tensor | None = None):
-        first = self.coarse(self.bottleneck(known))
-        found, attention1 = self.attend1(first, context, mask)
-        second = self.middle(self.merge1(torch.cat([first, found], dim=1)))
-        found, attention2 = self.attend2(second, context, mask)
-        third = self.fine(self.merge2(torch.cat([second, found], dim=1)))
-        mels = [
-            head(maps).squeeze(1) for head, maps in zip(self.to_mels, (first, second, third), strict=True)
-        ]
-        if sketch is not None:
-            mels = [mel + F.avg_pool2d(sketch, factor) for mel, factor in zip(mels, SHRINKAGE, strict=True)]
-        return tuple(mel.tanh() for mel in mels), (attention1, attention2)
-
-
-def blocks(inputs: int, *widths: int, up: bool = False) -> nn.Sequential:
-    """Residual blocks of these widths; up: the first of them doubles height and width"""
-    pairs = zip((inputs, *widths), widths, strict=False)
-    return nn.Sequential(*(GeneratorBlock(a, b, up and i == 0) for i, (a, b) in enumerate(pairs)))
-
-
-class GeneratorBlock(nn.Module):
-    """Two normalised 5 x 5 convolutions beside a shortcut, over the root of two; up: at twice the height and width"""
-
-    def __init__(self, inputs: int, outputs: int, up: bool = False) -> None:
-        super().__init__()
-        self.up = up
-        self.norm1, self.conv1 = nn.BatchNorm2d(inputs), nn.Conv2d(inputs, outputs, 5, padding=2)
-        self.norm2, self.conv2 = nn.BatchNorm2d(outputs), nn.Conv2d(outputs, outputs, 5, padding=2)
-        self.shortcut = nn.Conv2d(inputs, outputs, 1, bias=False) if inputs != outputs else nn.Identity()
-
-    def forward(self, maps: Tensor) -> Tensor:
-        """(B, C, F, T) -> (B, C', F, T), or (B, C', 2 F, 2 T)"""
-        made = F.leaky_relu(self.norm1(maps), 0.2)
-        side = self.shortcut(maps)  # before it is doubled, which gives the same and costs a quarter
-        if self.up:
-            made, side = (F.interpolate(one, scale_factor=2.0) for one in (made, side))
-        made = self.conv2(F.leaky_relu(self.norm2(self.conv1(made)), 0.2))
-        return (made + side) * HALF
-
-
-class ContextAttention(nn.Module):
-    """Section 3.2, Eq. 3: each column of a mel's maps asks the video's context what it needs
-
-    maps (B, C, F, scale S), context (B, S, K) -> found (B, channels, F, scale S), attention (B, scale S, S)
-    """
-
-    def __init__(self, column: int, context: int, width: int, scale: int, channels: int) -> None:
-        super().__init__()
-        self.scale, self.channels = scale, channels
-        self.query = nn.Linear(column, width)
-        self.key, self.value = nn.Linear(context, width), nn.Linear(context, width)
-        self.out = nn.Linear(width, ROWS * scale * channels)
-
-    def forward(self, maps: Tensor, context: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-        query = self.query(maps.flatten(1, 2).transpose(1, 2))
-        scores = query @ self.key(context).transpose(1, 2) / math.sqrt(query.shape[-1])
-        if mask is not None:
-            scores = scores.masked_fill(~mask.repeat_interleave(self.scale, 1), float("-inf"))
-        attention = scores.float().softmax(-1).to(scores.dtype)
-        found = self.out(attention @ self.value(context)).unflatten(-1, (-1, self.channels))
-        return found.permute(0, 3, 2, 1), attention

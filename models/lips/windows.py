@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.lips.generator import ROWS, Context, LipToSpeech
+from models.lips.decoder import ROWS
+from models.lips.generator import Context, LipToSpeech
 from utils.audio.mel import COLUMNS
 from utils.face.mouth import to_mouth_network
 from utils.letters import to_text
