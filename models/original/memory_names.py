@@ -6,7 +6,7 @@ from pathlib import Path
 
 from models.original.names import Original, Tensors, clean, infer_config, outputs, rename
 from models.original.vcagan_names import ENDING, NAMES, front_names, inside
-from utils.errors import UserError
+from utils.errors import UserError, reason
 
 OWN = "a_front", "mem", "back"  # parts that no checkpoint of VCA-GAN has
 KIND = "visual-audio memory"
@@ -80,7 +80,7 @@ def read_words(path: Path | None, count: int) -> list[str]:
         else:
             words = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read as text ({error}); give a word a line") from error
+        raise UserError(f"{path}: cannot be read as text ({reason(error)}); give a word a line") from error
     if len(words) != count or len(set(words)) != count:
         told = f"{len(words)} words, {len(set(words))} of them different"
         raise UserError(f"{path}: holds {told}, and the checkpoint has {count} classes; give a word for each")
