@@ -17,8 +17,8 @@ from models.atnet_whisper import WhisperATNet
 from models.discriminators import Discriminator
 from models.lips.generator import LipToSpeech
 from models.lips.judges import SpeechJudge, SyncNet
-from models.lips.reader import LipReader
 from models.nrnet import NRNet
+from models.reading.reader import LipReader
 from models.vgnet import VGNet
 from models.whisper import WhisperEncoder
 from utils.errors import UserError, reason

@@ -7,8 +7,8 @@ import torch
 
 import convert
 from models import load_model
-from models.lips.reader import LipReader
-from tests.models.lips.reader_original import checkpoint, ours, run, seeded
+from models.reading.reader import LipReader
+from tests.models.reading.reader_original import checkpoint, ours, run, seeded
 from training.state import TrainingState
 from utils import errors
 

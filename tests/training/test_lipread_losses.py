@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.lips.memory import Addresses
-from models.lips.reader import Reading
+from models.reading.memory import Addresses
+from models.reading.reader import Reading
 from training.losses import lipread as losses
 
 

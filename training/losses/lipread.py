@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.lips.memory import Addresses
-from models.lips.reader import Reading
+from models.reading.memory import Addresses
+from models.reading.reader import Reading
 from training.losses import Parts
 
 Batch = dict[str, Tensor]

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.lips.backends import BACKENDS, Branch
+from models.reading.backends import BACKENDS, Branch
 from tests.models.lips.originals import lively
-from tests.models.lips.reader_original import Chomped
+from tests.models.reading.reader_original import Chomped
 
 
 def noisy(*shape: int, seed: int = 1) -> Tensor:

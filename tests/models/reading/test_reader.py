@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 from models import load_model, save_model
 from models.lips.generator import LipToSpeech
-from models.lips.reader import LipReader, Reading
 from models.original.memory_names import read_memory
+from models.reading.reader import LipReader, Reading
 from tests.models.lips.originals import lively
-from tests.models.lips.reader_original import checkpoint, ours, reference, run, seeded
+from tests.models.reading.reader_original import checkpoint, ours, reference, run, seeded
 from training.losses import lipread as losses
 
 WORDS = ["bin", "lay", "place"]

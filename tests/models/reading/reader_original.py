@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models import NETWORKS
-from models.lips.reader import LipReader
 from models.original import vcagan
 from models.original.memory_names import read_memory
+from models.reading.reader import LipReader
 from tests.models.lips.originals import lively
 
 RADIUS = 16.0

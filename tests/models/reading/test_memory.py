@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.lips.memory import Memory, SlotUsage, address, usage
+from models.reading.memory import Memory, SlotUsage, address, usage
 
 
 def noisy(*shape: int, seed: int = 1) -> Tensor:

@@ -1,0 +1,1 @@
+"""The lip reader: memory, back-ends, the network of both."""
