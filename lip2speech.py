@@ -23,10 +23,11 @@ from argparse import ArgumentParser, Namespace
 import torch
 from torch import Tensor, nn
 
-from data.lip2speech import MouthSamples, change_mouths
+from data.lips.mouths import change_mouths
+from data.lips.speech import MouthSamples
+from data.lips.subjects import SUBJECTS, subject, subject_ids
 from data.splits import spread
 from data.store import ClipStore
-from data.subjects import SUBJECTS, subject, subject_ids
 from models import load_model
 from models.lips.generator import LipToSpeech, Speech
 from models.lips.judges import LEAST_FRAMES
@@ -80,7 +81,7 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
 
 def add_run_flags(flags: ArgumentParser) -> None:
     """Whose clips, for how long, and in what way"""
-    help = f"{SUBJECTS} (default overlap); data/subjects.py has the rules"
+    help = f"{SUBJECTS} (default overlap); data/lips/subjects.py has the rules"
     add_flag(flags, "subject", type=subject, default="overlap", help=help)
     add_number(flags, "epochs", None, "passes over the training clips, in place of -steps", least=1, kind=int)
     modes = "val, test: only print what the weights of --checkpoint make of that split"

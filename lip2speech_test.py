@@ -30,10 +30,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data.lip2speech import mouth_clip
+from data.lips.speech import mouth_clip
+from data.lips.subjects import SUBJECTS, subject, subject_ids
 from data.splits import spread
 from data.store import Clip, ClipStore
-from data.subjects import SUBJECTS, subject, subject_ids
 from evaluation.definitions import definitions
 from evaluation.flags import add_clip_flags, parse_command
 from evaluation.output import corpus, progress, run_facts, write_json
@@ -80,7 +80,7 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
 
 def add_speech_flags(flags: ArgumentParser) -> None:
     """Whose clips, by what network, how they become sound, and what is kept of them"""
-    help = f"{SUBJECTS} (default overlap); data/subjects.py has the rules"
+    help = f"{SUBJECTS} (default overlap); data/lips/subjects.py has the rules"
     add_flag(flags, "subject", type=subject, default="overlap", help=help)
     weights = Path(__file__).parent / "weights/lip2speech.safetensors"
     add_flag(

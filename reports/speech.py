@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from data.lips.subjects import SUBJECTS, subject, subject_ids
 from data.splits import spread
 from data.store import ClipStore
-from data.subjects import SUBJECTS, subject, subject_ids
 from evaluation.charts import spectrograms
 from evaluation.speech.rows import AVERAGE, OURS, RECORDING, TRUE_MEL
 from reports.pages import Table, legend, page_flags, parse_page, picture, prepare, write_page

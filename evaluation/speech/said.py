@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data.lip2speech import MouthClip
+from data.lips.speech import MouthClip
 from data.store import ClipStore, group_of
 from evaluation.speech.rows import voiced
 from models.lips.generator import LipToSpeech

@@ -41,10 +41,10 @@ class LipReader(nn.Module):
 
     classes: the words. size, view: side in pixels, and share of the original's box, of the mouth crops that training
     used (utils.face.mouth). front, hearing: channels of the first visual and audio layers; width: of sound, memory and
-    back-end; slots, radius, heads: the memory's (models.reading.memory), 0 heads for the ICCV paper's; backend: "GRU" or
-    "MSTCN"; dropout: behind both front-ends and between the GRU's layers. Widths are the paper's by default. boundary:
-    the back-end is told where the word is. pool3: as the original's visual front-end (models.lips.frontend). memory:
-    False for the mouth alone, to compare. Raises ValueError for options that clash.
+    back-end; slots, radius, heads: the memory's (models.reading.memory), 0 heads for the ICCV paper's; backend: "GRU"
+    or "MSTCN"; dropout: behind both front-ends and between the GRU's layers. Widths are the paper's by default.
+    boundary: the back-end is told where the word is. pool3: as the original's visual front-end (models.lips.frontend).
+    memory: False for the mouth alone, to compare. Raises ValueError for options that clash.
     """
 
     def __init__(

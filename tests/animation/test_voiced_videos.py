@@ -13,7 +13,7 @@ from PIL import Image
 
 from animation import voiced_videos
 from animation.voiced_videos import cut_from, default_output, give_voice, long_runs, track_face
-from data.lip2speech import mouth_clip
+from data.lips.speech import mouth_clip
 from data.store import ClipStore
 from data.store_writer import StoreWriter
 from models import Discriminator, load_model, save_model

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import lip2speech_test
-from data.lip2speech import mouth_clip
+from data.lips.speech import mouth_clip
 from data.store import ClipStore
 from evaluation.speech.rows import AVERAGE, OURS, RECORDING, TRUE_MEL, voiced
 from evaluation.speech.said import Said, Voices, say, sound_of

@@ -4,7 +4,7 @@ from itertools import combinations
 
 import pytest
 
-from data.subjects import by_rule, subject, subject_ids
+from data.lips.subjects import by_rule, subject, subject_ids
 from utils.errors import UserError
 
 SPEAKERS = [n for n in range(1, 35) if n != 21]
