@@ -62,7 +62,7 @@ def envelope_loss(made: Tensor, true: Tensor, lengths: Tensor) -> Tensor:
     Correlations over 0.38 s in third octaves, the mean of STOI's, band by band, and of ESTOI's, which compares bands
     too; of stretches within the clip that are not silent.
     """
-    pairs = [third_octaves().to(true) @ magnitudes.float().square() for magnitudes in (made, true)]
+    pairs = [third_octaves().to(true.device) @ magnitudes.float().square() for magnitudes in (made, true)]
     stretches = [(power + FLOOR).sqrt().unfold(2, *STRETCH) for power in pairs]  # (B, 15, N, 38)
     loudness = stretches[1].square().mean((1, 3))
     last = STRETCH[1] * torch.arange(loudness.shape[1], device=true.device) + STRETCH[0]
