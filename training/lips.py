@@ -59,6 +59,7 @@ def add_loss_flags(flags: ArgumentParser) -> None:
     """What counts for how much in training"""
     number = partial(add_number, flags, least=0)
     number("reconstruction_weight", 50.0, "errors of mels and spectrum; the paper's: 50")
+    number("envelope_weight", 0.0, "unlikeness of envelopes, as STOI has it (the paper: no)")
     number("adversarial_weight", 1.0, "GAN loss of the three discriminators; the paper's: 1")
     number("adversarial_start", 0, "step from which they train; the paper's: 0")
     number("sync_weight", 1.0, "both losses of the sync net; the paper's: 1")

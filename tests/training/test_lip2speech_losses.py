@@ -3,16 +3,22 @@
 import math
 from argparse import Namespace
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
 from models.lips.generator import Context, LipToSpeech, Speech
 from models.lips.judges import SpeechJudge, SyncNet, Verdict
+from tests.evaluation.speech.test_metrics import speech
 from training.losses import lip2speech as losses
+from training.losses.lip2speech import envelope_loss
+from utils.audio.mel import spectrum
 from utils.letters import CLASSES, to_classes
 
-WEIGHTS = Namespace(reconstruction_weight=50.0, adversarial_weight=1.0, sync_weight=1.0, text_weight=1.0)
+WEIGHTS = Namespace(
+    reconstruction_weight=50.0, adversarial_weight=1.0, sync_weight=1.0, text_weight=1.0, envelope_weight=0.0
+)
 
 
 def batch(frames: int = 24, lengths=(24, 20)) -> dict[str, torch.Tensor]:
@@ -168,3 +174,36 @@ def test_the_judge_teaches_the_generator_nothing_of_its_own_step():
     speech, given = model(torch.randn(2, 24, 32, 32)), batch()
     losses.judge_loss(SpeechJudge(16, 2), given, speech, True)[0].backward()
     assert all(weight.grad is None for weight in model.parameters())
+
+
+def test_envelopes_are_compared_as_stoi_does():
+    from pystoi import stoi
+
+    true = torch.from_numpy(np.asarray(speech(2.4), np.float32))
+    random, losses, figures = torch.Generator().manual_seed(0), [], []
+    for share in (0.0, 0.1, 0.3, 1.0, 3.0):
+        made = true + share * true.std() * torch.randn(true.shape, generator=random)
+        pair = spectrum(made)[None], spectrum(true)[None]
+        losses.append(float(envelope_loss(*pair, torch.tensor([pair[0].shape[2] // 4]))))
+        figures.append(stoi(true.numpy(), made.numpy(), 16000))
+    assert losses[0] == pytest.approx(0, abs=5e-3) and losses == sorted(losses)
+    assert figures == sorted(figures, reverse=True) and losses[-1] > 0.3
+
+
+def test_louder_is_no_other_envelope_and_padding_does_not_count():
+    magnitudes = spectrum(torch.from_numpy(np.asarray(speech(1.2), np.float32)))[None]
+    whole = torch.tensor([magnitudes.shape[2] // 4])
+    assert float(envelope_loss(10 * magnitudes, magnitudes, whole)) < 1e-2
+    other = magnitudes.roll(20, 2)
+    first = envelope_loss(other[..., :80], magnitudes[..., :80], torch.tensor([20]))
+    padded = [torch.cat([one[..., :80], torch.rand(1, 321, 40)], dim=2) for one in (other, magnitudes)]
+    assert float(envelope_loss(*padded, torch.tensor([20]))) == pytest.approx(float(first), abs=1e-4)
+    other.requires_grad_()
+    envelope_loss(other, magnitudes, whole).backward()
+    assert other.grad.isfinite().all() and other.grad.abs().sum() > 0
+
+
+def test_silence_has_a_gradient_that_is_a_number():
+    made = torch.zeros(1, 321, 80, requires_grad=True)
+    envelope_loss(made, torch.rand(1, 321, 80).half(), torch.tensor([20])).backward()  # as samples have it
+    assert made.grad.isfinite().all()
