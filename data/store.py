@@ -8,8 +8,9 @@
       transforms        (T, 2, 3) float32, video pixels to crop pixels
       audio             (640 T,) int16, 16 kHz; mfcc (4 T, 12) float32
       attributes        speaker, transcript, source (file, relative to the raw corpus), source_size (width, height),
-                        split (train, val, test or empty), metadata (JSON; of a clip whose ends showed no face,
-                        first_frame and source_frames tell what of the video is kept)
+                        split (train, val, test, unseen or empty), metadata (JSON; of a clip whose ends showed no
+                        face, first_frame and source_frames tell what of the video is kept; words, where the
+                        corpus has them, are "start end word; ..." in seconds of the whole video)
 
 `data.store_writer` makes such files.
 """
@@ -83,7 +84,7 @@ class Clip:
 
     @property
     def split(self) -> str:
-        """train, val or test where the corpus says so, else empty"""
+        """train, val, test or unseen where the corpus says so, else empty"""
         return str(self._group.attrs["split"])
 
     @property
@@ -139,7 +140,7 @@ class ClipStore:
         self._open: dict[Path, h5py.File] = {}
         self._process = os.getpid()
         self._places: dict[str, Path] = {}
-        self.splits: dict[str, str] = {}  # id -> train, val, test or empty
+        self.splits: dict[str, str] = {}  # id -> train, val, test, unseen or empty
         self.lengths: dict[str, int] = {}  # id -> frames
         for file in self._files():
             self._read_index(file)

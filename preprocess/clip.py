@@ -70,7 +70,7 @@ def read_clip(clip: RawClip, crop: Crop, detector: FaceDetector | None) -> ClipA
         source_landmarks=points,
         transforms=transforms,
         audio=audio,
-        mfcc=mfcc(np.pad(audio, (0, WINDOW - HOP)))[: len(audio) // HOP],
+        mfcc=clip_mfcc(audio),
         speaker=clip.speaker,
         transcript=clip.transcript,
         source=clip.source,
@@ -78,6 +78,11 @@ def read_clip(clip: RawClip, crop: Crop, detector: FaceDetector | None) -> ClipA
         split=clip.split,
         metadata=clip.metadata | cut,
     )
+
+
+def clip_mfcc(audio: np.ndarray) -> np.ndarray:
+    """audio (640 T,) of a whole clip -> (4 T, 12), silence after its end"""
+    return mfcc(np.pad(audio, (0, WINDOW - HOP)))[: len(audio) // HOP]
 
 
 def face_span(frames: list[np.ndarray], points: np.ndarray) -> slice:

@@ -175,11 +175,7 @@ def _detector() -> FaceDetector:
 
 def report(store: Path, tally: Tally) -> None:
     """Writes the list of skipped clips and the contact sheet, prints the count. Raises UserError for an empty store."""
-    listing, sheet = beside(store, "skipped.csv"), beside(store, "contact.png")
-    listing.unlink(missing_ok=True)
-    if tally.skipped:
-        with replacing(listing) as part, part.open("w", newline="") as file:
-            csv.writer(file).writerows([("clip", "reason"), *sorted(tally.skipped.items())])
+    listing, sheet = list_skipped(store, tally.skipped), beside(store, "contact.png")
     if not tally.stored:
         reason = next(iter(tally.skipped.values()))
         raise UserError(
@@ -190,6 +186,17 @@ def report(store: Path, tally: Tally) -> None:
     print(
         f"{store}: {tally.stored} clips, {tally.new} of them new; {len(tally.skipped)} skipped{why}; look at {sheet}"
     )
+
+
+def list_skipped(store: Path, skipped: dict[str, str]) -> Path:
+    """{id: reason} -> the list of skipped clips beside a store; where there are none, an old list goes"""
+    listing = beside(store, "skipped.csv")
+    if not skipped:
+        listing.unlink(missing_ok=True)
+        return listing
+    with replacing(listing) as part, part.open("w", newline="") as file:
+        csv.writer(file).writerows([("clip", "reason"), *sorted(skipped.items())])
+    return listing
 
 
 def beside(store: Path, name: str) -> Path:

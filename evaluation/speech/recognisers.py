@@ -9,9 +9,9 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from evaluation.speech.words import GRID
 from models.whisper import HOP, RATE, log_mel, mel_filters
 from utils.errors import UserError, reason
+from utils.grammar import GRID
 
 GRAMMAR = "#JSGF V1.0; grammar grid; public <sentence> = {};".format(
     " ".join(f"({' | '.join(choice)})" for choice in GRID)

@@ -1,19 +1,11 @@
-"""Words that were said and heard, in one spelling; GRID's grammar; how many words are wrong."""
+"""Words that were said and heard, in one spelling; sentences of GRID; how many words are wrong."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 
-DIGITS = "zero one two three four five six seven eight nine".split()
-GRID = [
-    "bin lay place set".split(),
-    "blue green red white".split(),
-    "at by in with".split(),
-    list("abcdefghijklmnopqrstuvxyz"),  # no w, the one letter of more syllables than one
-    DIGITS,
-    "again now please soon".split(),
-]  # what each of a sentence's six words may be (Cooke et al. 2006)
+from utils.grammar import DIGITS, GRID
 
 
 def words_of(text: str) -> list[str]:

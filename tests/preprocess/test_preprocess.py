@@ -66,6 +66,11 @@ def test_grid_clips_are_found_in_every_layout(store):
     assert [clip.length for clip in store] == [8, 9, 10]
     assert [clip.speaker for clip in store] == ["s1", "s1", "s2"]
     assert [clip.transcript for clip in store] == ["bin blue", "", "lay white"]
+    assert [clip.metadata.get("words") for clip in store] == [
+        "0.0002 0.00036 bin; 0.00036 0.00048 blue",
+        None,
+        "0.0002 0.00036 lay; 0.00036 0.0008 white",
+    ]
     assert store["s2/lwae8n"].source == "s2/video/mpg_6000/lwae8n.mkv"
     assert store["s1/bbaf2n"].source_size == (160, 128)
     assert sorted(file.name for file in store.path.parent.iterdir()) == ["grid.h5", "grid_contact.png"]
@@ -323,6 +328,15 @@ def test_landmarks_by_name_where_names_are_unique(raw, tmp_path):
         grid.parse_args([str(raw), str(tmp_path / "grid.h5"), "--workers", "1", "--landmarks", str(flat)])
     )
     assert len(ClipStore(tmp_path / "grid.h5")) == 3
+
+
+def test_a_transcript_serves_without_times(tmp_path):
+    (tmp_path / "s1").mkdir()
+    for name, text in dict(bad="0 x bin\n9 12 blue\n", none="0 9 sil\n").items():
+        (tmp_path / "s1" / f"{name}.mp4").touch()
+        (tmp_path / "s1" / f"{name}.align").write_text(text)
+    clips = grid.find_clips(tmp_path)
+    assert [(clip.transcript, clip.metadata) for clip in clips] == [("bin blue", {}), ("", {})]
 
 
 def test_a_speakers_own_folder(raw, tmp_path):

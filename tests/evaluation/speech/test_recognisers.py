@@ -14,9 +14,9 @@ from evaluation.speech.recognisers import (
     read_whisper,
     spelt,
 )
-from evaluation.speech.words import GRID
 from tests.evaluation.speech.test_metrics import speech
 from utils.errors import UserError
+from utils.grammar import GRID
 
 
 @pytest.fixture(scope="module")
