@@ -28,7 +28,13 @@ from utils.errors import UserError, run
 VIDEOS = set(".mpg .mpeg .mp4 .m4v .mov .avi .mkv .webm .mts .ts .flv .wmv .vob .ogv".split())
 SPEAKER = re.compile(r"s\d+")
 SILENCE = {"sil", "sp"}
-ALIGN_RATE = 25000  # units of an .align file in a second
+ALIGN_RATE, MILLISECONDS = (
+    25000,
+    1000,
+)  # units of an .align file in a second: the corpus' own, and some copies'
+SHORTEST = (
+    0.5  # seconds to the end of a clip's last word; GRID's are three long, so that the unit can be told
+)
 
 
 class Spoken(NamedTuple):
@@ -109,7 +115,10 @@ def read_times(file: Path) -> dict[str, str]:
 
 def read_align(file: Path) -> list[Spoken]:
     """The words of an .align file with their times. Raises UserError where a line has none that make sense."""
-    return _timed(_fields(file), ALIGN_RATE, str(file))
+    lines = _fields(file)
+    words = _timed(lines, ALIGN_RATE, str(file))
+    short = max((word.end for word in words), default=SHORTEST) < SHORTEST
+    return _timed(lines, MILLISECONDS, str(file)) if short else words
 
 
 def _fields(file: Path) -> list[list[str]]:

@@ -175,6 +175,8 @@ def main(args: Namespace) -> None:
         raise UserError(f"{args.words}: the store is one .h5 file; give a name that ends so")
     if args.words.resolve() == args.store.resolve():
         raise UserError(f"{args.words}: is the clip store to read; choose another name for that of its words")
+    if args.words.exists() and any(id.count("/") != 2 for id in ClipStore(args.words).ids):
+        raise UserError(f"{args.words}: is a store, but not of words; choose another name")
     if args.align and not args.align.is_dir():
         raise UserError(f"{args.align}: no such folder of .align files")
     store = ClipStore(args.store)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from data.lips.mouths import KeptClips, draw_changes, pad
+from data.lips.mouths import KeptClips, draw_changes
 from data.loader import Sampling
 from data.splits import clip_ids
 from data.store import Clip, ClipStore
@@ -85,7 +85,8 @@ def boundary_of(metadata: dict[str, str], frames: int) -> Tensor:
         first, last = int(metadata["word_first"]), int(metadata["word_last"])
     elif "Duration" in metadata:
         half = float(metadata["Duration"].split()[0]) * FPS / 2
-        first, last = int(max(0, np.floor(frames / 2 - half))), int(np.ceil(frames / 2 + half)) - 1
+        middle = int(metadata.get("source_frames", frames)) / 2 - int(metadata.get("first_frame", 0))
+        first, last = max(0, int(np.floor(middle - half))), int(np.ceil(middle + half)) - 1
     else:
         return inside
     inside[:first], inside[last + 1 :] = 0, 0
@@ -134,14 +135,21 @@ class WordSamples(Dataset):
         return sample
 
     def whole(self, id: str) -> dict[str, Tensor]:
-        """A word as it is; of a clip that is longer the middle, of a shorter one with black and silence behind"""
-        clip = self.clips[id]
-        start = max(0, (len(clip.mouths) - FRAMES) // 2)
-        frames, columns = slice(start, start + FRAMES), slice(COLUMNS * start, COLUMNS * (start + FRAMES))
+        """A word as it is: of a longer clip the middle; what a shorter one lacks is as its ends are, but silent
+
+        The middle is that of the video: where frames without a face were cut off its ends, the word stays in place.
+        """
+        clip, notes = self.clips[id], self.store[id].metadata
+        length = len(clip.mouths)
+        whole, before = int(notes.get("source_frames", length)), int(notes.get("first_frame", 0))
+        frames = torch.arange(FRAMES) + (whole - FRAMES) // 2 - before
+        inside = (frames >= 0) & (frames < length)
+        frames = frames.clamp(0, length - 1)
+        columns = (COLUMNS * frames.unsqueeze(1) + torch.arange(COLUMNS)).flatten()
         return dict(
-            mouths=pad(clip.mouths[frames].movedim(0, -1), FRAMES, 0).movedim(-1, 0),
-            mel=pad(clip.mel[:, columns], COLUMNS * FRAMES, 0),
-            boundary=pad(clip.boundary[frames], FRAMES, 0),
+            mouths=clip.mouths[frames],
+            mel=clip.mel[:, columns] * inside.repeat_interleave(COLUMNS),
+            boundary=clip.boundary[frames] * inside,
             label=torch.tensor(self.labels[id]),
         )
 

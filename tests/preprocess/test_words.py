@@ -193,7 +193,11 @@ def test_a_clip_that_cannot_be_cut_is_skipped_and_listed(tmp_path, capsys):
 
 
 def test_an_interrupted_run_leaves_what_was_there(store, tmp_path, monkeypatch):
-    (tmp_path / "words.h5").write_text("an older one")
+    make_words(store, tmp_path / "words.h5")
+    for path in tmp_path.iterdir():
+        if path.name != "words.h5":
+            path.unlink()
+    before = (tmp_path / "words.h5").read_bytes()
     calls = []
 
     def interrupted(group, clip):
@@ -205,7 +209,7 @@ def test_an_interrupted_run_leaves_what_was_there(store, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         make_words(store, tmp_path / "words.h5")
     assert [path.name for path in tmp_path.iterdir()] == ["words.h5"]
-    assert (tmp_path / "words.h5").read_text() == "an older one"
+    assert (tmp_path / "words.h5").read_bytes() == before
 
 
 def test_there_are_51_words():
@@ -248,3 +252,18 @@ def test_align_files_without_sense(tmp_path):
         file.write_text(text)
         with pytest.raises(UserError, match=r"a\.align: "):
             read_align(file)
+
+
+def test_milliseconds_are_told_from_the_corpus_units(tmp_path):
+    ticks, milliseconds = tmp_path / "ticks.align", tmp_path / "ms.align"
+    ticks.write_text("0 23750 sil\n23750 29500 bin\n29500 34000 blue\n")
+    milliseconds.write_text("0 950 sil\n950 1180 bin\n1180 1360 blue\n")
+    assert read_align(ticks) == read_align(milliseconds)
+
+
+def test_another_store_is_not_overwritten(tmp_path, capsys):
+    store, other = (make_store(tmp_path / name, {"s1/a": sentence()}) for name in ("a.h5", "b.h5"))
+    before = other.path.read_bytes()
+    assert run(words.main, lambda: words.parse_args([str(store.path), str(other.path)])) == 2
+    assert "b.h5: is a store, but not of words" in capsys.readouterr().err
+    assert other.path.read_bytes() == before

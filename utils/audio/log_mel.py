@@ -21,14 +21,17 @@ LEAST = 1e-10  # of energies and of deviations
 
 
 def log_mel(audio: np.ndarray | Tensor) -> Tensor:
-    """audio (160 M,), at least 201 samples -> (80, M) float32, of mean 0 and deviation 1 in each band over time"""
+    """audio (160 M,), at least 201 samples -> (80, M) float32, of mean 0 and deviation 1 in each band over time
+
+    As in the original, these are of one column more, about the end of the sound.
+    """
     audio = torch.as_tensor(audio, dtype=torch.float32)
     window = torch.hann_window(WINDOW)
     spectrum = torch.stft(audio, WINDOW, HOP, window=window, center=True, return_complex=True)
     power = spectrum.abs().square() / window.square().sum()
-    levels = 10 * (filters() @ power[:, : len(audio) // HOP]).clamp(min=LEAST).log10()
+    levels = 10 * (filters() @ power).clamp(min=LEAST).log10()
     mean, deviation = levels.mean(1, keepdim=True), levels.std(1, keepdim=True)
-    return (levels - mean) / (deviation + LEAST)
+    return ((levels - mean) / (deviation + LEAST))[:, : len(audio) // HOP]
 
 
 @lru_cache(maxsize=1)

@@ -14,7 +14,7 @@ from data.lips.words import (
     word_classes,
     word_ids,
 )
-from data.store import ClipStore
+from data.store import Clip, ClipStore
 from tests.synthetic import make_lrw_store, make_store
 from utils.audio.log_mel import log_mel
 from utils.errors import UserError
@@ -73,16 +73,32 @@ def test_clips_of_other_lengths_are_cut_or_padded(tmp_path):
     long = data.clips[store.ids[0]]
     assert torch.equal(data.whole(store.ids[0])["mouths"], long.mouths[5:34])
     assert torch.equal(data.whole(store.ids[0])["mel"], long.mel[:, 20:136])
-    data.clips.kept[store.ids[1]] = type(long)(
-        *(part[..., :10] if part.ndim < 3 else part[:10] for part in long)
-    )
+    data.clips.kept[store.ids[1]] = type(long)(long.mouths[:10], long.mel[:, :40], long.boundary[:10])
     short = data.whole(store.ids[1])
     assert (
-        short["mouths"].shape == (29, 32, 32)
-        and not short["mouths"][10:].any()
-        and short["mouths"][:10].any()
+        torch.equal(short["mouths"][10:20], long.mouths[:10])
+        and (short["mouths"][:10] == long.mouths[0]).all()
     )
-    assert short["boundary"].sum() == 10 and short["mel"].shape == (80, 116)
+    assert (short["mouths"][20:] == long.mouths[9]).all()
+    assert (
+        not short["mel"][:, :40].any() and not short["mel"][:, 80:].any() and short["mel"].shape == (80, 116)
+    )
+    assert short["boundary"].nonzero().flatten().tolist() == list(range(10, 20))
+
+
+def test_a_clip_without_its_ends_keeps_the_word_in_place(store, monkeypatch):
+    """LRW's 29 frames, of which the first four showed no face"""
+    id = word_ids(store, "train")[0]
+    data = samples(store)
+    whole, clip = data.whole(id), data.clips[id]
+    data.clips.kept[id] = type(clip)(clip.mouths[4:], clip.mel[:, 16:], clip.boundary[4:])
+    notes = dict(first_frame="4", source_frames="29")
+    monkeypatch.setattr(Clip, "metadata", property(lambda self: notes))
+    cut = data.whole(id)
+    assert torch.equal(cut["mouths"][4:], whole["mouths"][4:]) and (cut["mouths"][:4] == clip.mouths[4]).all()
+    assert torch.equal(cut["mel"][:, 16:], whole["mel"][:, 16:]) and not cut["mel"][:, :16].any()
+    given = boundary_of(notes | dict(Duration="0.40 seconds"), 25)
+    assert given.nonzero().flatten().tolist() == list(range(5, 16))
 
 
 def test_boundaries():
