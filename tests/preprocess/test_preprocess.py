@@ -67,9 +67,9 @@ def test_grid_clips_are_found_in_every_layout(store):
     assert [clip.speaker for clip in store] == ["s1", "s1", "s2"]
     assert [clip.transcript for clip in store] == ["bin blue", "", "lay white"]
     assert [clip.metadata.get("words") for clip in store] == [
-        "0.0002 0.00036 bin; 0.00036 0.00048 blue",
+        "0.005 0.009 bin; 0.009 0.012 blue",
         None,
-        "0.0002 0.00036 lay; 0.00036 0.0008 white",
+        "0.005 0.009 lay; 0.009 0.02 white",
     ]
     assert store["s2/lwae8n"].source == "s2/video/mpg_6000/lwae8n.mkv"
     assert store["s1/bbaf2n"].source_size == (160, 128)
