@@ -135,15 +135,18 @@ class WordSamples(Dataset):
 
     def whole(self, id: str) -> dict[str, Tensor]:
         """A word as it is; of a clip that is longer the middle, of a shorter one with black and silence behind"""
-        clip = self.clips[id]
-        start = max(0, (len(clip.mouths) - FRAMES) // 2)
-        frames, columns = slice(start, start + FRAMES), slice(COLUMNS * start, COLUMNS * (start + FRAMES))
-        return dict(
-            mouths=pad(clip.mouths[frames].movedim(0, -1), FRAMES, 0).movedim(-1, 0),
-            mel=pad(clip.mel[:, columns], COLUMNS * FRAMES, 0),
-            boundary=pad(clip.boundary[frames], FRAMES, 0),
-            label=torch.tensor(self.labels[id]),
-        )
+        return trimmed(self.clips[id]) | dict(label=torch.tensor(self.labels[id]))
+
+
+def trimmed(clip: WordClip) -> dict[str, Tensor]:
+    """The sample that a clip is, without its label: mouths (29, H, H), mel (80, 116), boundary (29,)"""
+    start = max(0, (len(clip.mouths) - FRAMES) // 2)
+    frames, columns = slice(start, start + FRAMES), slice(COLUMNS * start, COLUMNS * (start + FRAMES))
+    return dict(
+        mouths=pad(clip.mouths[frames].movedim(0, -1), FRAMES, 0).movedim(-1, 0),
+        mel=pad(clip.mel[:, columns], COLUMNS * FRAMES, 0),
+        boundary=pad(clip.boundary[frames], FRAMES, 0),
+    )
 
 
 class WholeWords(Dataset):
