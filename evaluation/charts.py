@@ -1,4 +1,4 @@
-"""Line charts, spectra and matrices as pictures."""
+"""Line charts as pictures."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from utils.audio.mel import MELS, mel_of
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
 MARKERS = "osD^vP"
 COLUMNS = 2  # panels in a row
-LINE = 0.1  # inches of a matrix' row
 
 Lines = Mapping[str, Sequence[float]]
 
@@ -65,29 +64,6 @@ def spectrograms(sounds: Mapping[str, np.ndarray]) -> np.ndarray:
                   extent=(0, seconds, 0, MELS))  # fmt: skip
         ax.set(title=title, ylabel="mel band")
     axes[-1].set_xlabel("seconds")
-    return _drawn(figure)
-
-
-def matrices(
-    panels: Mapping[str, np.ndarray], rows: Sequence[str], columns: Sequence[str], x_label: str, y_label: str
-) -> np.ndarray:
-    """{title: (R, C), numbers of at least 0} -> (H, W, 3) uint8: side by side, each on its own scale, white is 0
-
-    rows (R), columns (C): what is written beside them. Colours grow with the root, so that small numbers show.
-    """
-    from matplotlib.colors import PowerNorm
-    from matplotlib.figure import Figure
-
-    width, height = LINE * len(columns) + 2.2, LINE * len(rows) + 1.6
-    figure = Figure((width * len(panels), height), dpi=130, layout="constrained")
-    axes = figure.subplots(1, len(panels), squeeze=False).ravel()
-    for ax, (title, values) in zip(axes, panels.items(), strict=True):
-        top = max(float(values.max(initial=0)), 1e-9)
-        image = ax.imshow(values, cmap="Purples", norm=PowerNorm(0.5, 0, top), aspect="auto")
-        ax.set_xticks(range(len(columns)), columns, rotation=90, fontsize=5)
-        ax.set_yticks(range(len(rows)), rows, fontsize=5)
-        ax.set(title=title, xlabel=x_label, ylabel=y_label)
-        figure.colorbar(image, ax=ax, fraction=0.03)
     return _drawn(figure)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from evaluation.charts import matrices
+from evaluation.matrices import matrices
 from models.reading.memory import Addresses, SlotUsage, Usage
 
 TITLES = dict(seen="by the mouth", heard="by the true sound")
@@ -52,7 +52,8 @@ class WordSlots:
         """Words from top to bottom as given, slots by the word whose mouths use them most -> (H, W, 3) uint8"""
         panels = {title: self.means(name, words) for name, title in TITLES.items()}
         order = panels[TITLES["seen"]].argmax(0).argsort(kind="stable")
-        columns = [str(slot) for slot in order]
         return matrices(
-            {title: one[:, order] for title, one in panels.items()}, words, columns, "slot", "word"
+            {f"slots found {title}": one[:, order] for title, one in panels.items()},
+            words,
+            [str(slot) for slot in order],
         )

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluation.charts import matrices
 from evaluation.definitions import FIGURES, GROUPS
 from evaluation.intervals import COVERED, Interval, pooled, with_interval
+from evaluation.matrices import matrices
 from evaluation.output import pipes, write_csv
 from evaluation.reading.noise import WordsInNoise
 from evaluation.reading.read import TOP, Outcome
@@ -171,4 +171,4 @@ def neighbours(counts: np.ndarray) -> list[int]:
 
 def confusion_picture(words: Sequence[str], counts: np.ndarray) -> np.ndarray:
     """counts (W, W) in the words' order -> (H, W, 3) uint8"""
-    return matrices({"share of a word's clips": shares(counts)}, words, words, "read", "said")
+    return matrices({"rows: said, columns: read, share of what was said": shares(counts)}, words, words)
