@@ -36,11 +36,12 @@ from data.splits import spread
 from data.store import Clip, ClipStore
 from evaluation.definitions import definitions
 from evaluation.flags import add_clip_flags, parse_command
+from evaluation.intervals import split_intervals
 from evaluation.output import corpus, progress, run_facts, write_json
 from evaluation.speech.recognisers import GridRecogniser, Recogniser, WhisperRecogniser
 from evaluation.speech.rows import OURS, AverageMels, Measured, Rows, measure, references
 from evaluation.speech.said import Said, Voices, say, sound_of
-from evaluation.speech.table import SpeechTable, split_intervals
+from evaluation.speech.table import SpeechTable
 from models import load_model
 from models.lips.generator import LipToSpeech
 from utils.audio import FPS, SAMPLE_RATE

@@ -22,12 +22,20 @@ import torch
 
 from animation.whole_faces import hear, load_speaker, motion_of
 from data.atnet import clip_motion
-from data.nrnet import read_noises
 from data.splits import clip_ids, spread
 from data.store import Clip, ClipStore
 from evaluation.definitions import definitions
 from evaluation.flags import add_clip_flags, parse_command
-from evaluation.noise import CLEAN, SPEECH_ALONE, STATIC, Condition, NoiseTable, figures, noisy_versions
+from evaluation.noise import (
+    CLEAN,
+    SPEECH_ALONE,
+    STATIC,
+    Condition,
+    NoiseTable,
+    figures,
+    noisy_versions,
+    read_recordings,
+)
 from evaluation.output import corpus, progress, run_facts, write_json
 from models import NRNet
 from utils.audio import SAMPLE_RATE
@@ -112,15 +120,6 @@ def sides(networks: dict[str, NRNet], kinds: Iterable[str]) -> dict[str, bool | 
             return dict.fromkeys(kinds)
         heard.update(notes.get("noise_kinds", ()))
     return {kind: kind in heard for kind in kinds}
-
-
-def read_recordings(path: Path) -> dict[str, list[np.ndarray]]:
-    """The recordings (N,) of a NOISE.h5 that are kept from training, all where none is, by kind"""
-    noises = [*read_noises(path).values()]
-    recordings: dict[str, list[np.ndarray]] = {}
-    for noise in [noise for noise in noises if not noise.seen] or noises:
-        recordings.setdefault(noise.kind, []).append(noise.samples)
-    return recordings
 
 
 def measure(networks: dict[str, NRNet], clip: Clip, size: int, versions: dict) -> dict[Condition, dict]:

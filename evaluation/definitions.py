@@ -146,6 +146,10 @@ GROUPS = {
             "WER letters, %", 1, "the same of the letters that the network itself reads from lips, greedily"
         ),
     },
+    "words": {
+        "accuracy": Figure("top 1", 4, "share of words that are read right"),
+        "top5": Figure("top 5", 4, "share of words that are among the five most likely"),
+    },
     "by the original script's definitions": {
         "paper_lmd_sum": Figure(
             "LMD sum", 3, "sum over 20 mouth points, whole pixels, each set about its centre"

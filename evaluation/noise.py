@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from data.nrnet import read_noises
 from evaluation.charts import line_charts
 from evaluation.definitions import FIGURES
 from evaluation.landmark_metrics import correlation, landmark_distance, mean
@@ -53,6 +54,15 @@ def figures(made: np.ndarray, true: np.ndarray) -> dict[str, float]:
         "acceleration_error": mean(np.linalg.norm(differences[1], axis=-1).ravel()),
         "opening_correlation": correlation(*openings),
     }
+
+
+def read_recordings(path: Path) -> dict[str, list[np.ndarray]]:
+    """The recordings (N,) of a NOISE.h5 that are kept from training, all where none is, by kind"""
+    noises = [*read_noises(path).values()]
+    recordings: dict[str, list[np.ndarray]] = {}
+    for noise in [noise for noise in noises if not noise.seen] or noises:
+        recordings.setdefault(noise.kind, []).append(noise.samples)
+    return recordings
 
 
 def noisy_versions(

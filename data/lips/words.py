@@ -70,10 +70,14 @@ def labels(ids: Sequence[str], classes: Sequence[str], path: Path) -> dict[str, 
 
 
 def word_clip(clip: Clip, size: int, view: float) -> WordClip:
-    """The clip as the network sees and hears it; size and view of its mouths: see utils.face.mouth"""
-    window = mouth_window(clip.landmarks, size, view)
-    boundary = boundary_of(clip.metadata, clip.length)
-    return WordClip(cut_mouths(clip.frames(), window, size), log_mel(clip.audio), boundary)
+    """The clip as the network sees and hears it; size and view of its mouths: see utils.face.mouth
+
+    Where frames without a face were cut off its ends it is as long as the video, so that the word stays in its middle.
+    """
+    window, notes = mouth_window(clip.landmarks, size, view), clip.metadata
+    boundary = boundary_of(notes, clip.length)
+    made = WordClip(cut_mouths(clip.frames(), window, size), log_mel(clip.audio), boundary)
+    return around(made, -int(notes.get("first_frame", 0)), int(notes.get("source_frames", clip.length)))
 
 
 def boundary_of(metadata: dict[str, str], frames: int) -> Tensor:
@@ -135,23 +139,26 @@ class WordSamples(Dataset):
         return sample
 
     def whole(self, id: str) -> dict[str, Tensor]:
-        """A word as it is: of a longer clip the middle; what a shorter one lacks is as its ends are, but silent
+        """A word as it is, as `trimmed` has it"""
+        return trimmed(self.clips[id]) | dict(label=torch.tensor(self.labels[id]))
 
-        The middle is that of the video: where frames without a face were cut off its ends, the word stays in place.
-        """
-        clip, notes = self.clips[id], self.store[id].metadata
-        length = len(clip.mouths)
-        whole, before = int(notes.get("source_frames", length)), int(notes.get("first_frame", 0))
-        frames = torch.arange(FRAMES) + (whole - FRAMES) // 2 - before
-        inside = (frames >= 0) & (frames < length)
-        frames = frames.clamp(0, length - 1)
-        columns = (COLUMNS * frames.unsqueeze(1) + torch.arange(COLUMNS)).flatten()
-        return dict(
-            mouths=clip.mouths[frames],
-            mel=clip.mel[:, columns] * inside.repeat_interleave(COLUMNS),
-            boundary=clip.boundary[frames] * inside,
-            label=torch.tensor(self.labels[id]),
-        )
+
+def trimmed(clip: WordClip) -> dict[str, Tensor]:
+    """The sample that a clip is, without its label: mouths (29, H, H), mel (80, 116), boundary (29,)
+
+    Of a longer clip the middle; what a shorter one lacks at its ends is as they are, but silent.
+    """
+    return around(clip, (len(clip.mouths) - FRAMES) // 2, FRAMES)._asdict()
+
+
+def around(clip: WordClip, start: int, count: int) -> WordClip:
+    """So many frames of a clip from `start` on, which may lie outside: the first or last is repeated, in silence"""
+    frames = torch.arange(start, start + count)
+    inside = (frames >= 0) & (frames < len(clip.mouths))
+    frames = frames.clamp(0, len(clip.mouths) - 1)
+    columns = (COLUMNS * frames.unsqueeze(1) + torch.arange(COLUMNS)).flatten()
+    mel = clip.mel[:, columns] * inside.repeat_interleave(COLUMNS)
+    return WordClip(clip.mouths[frames], mel, clip.boundary[frames] * inside)
 
 
 class WholeWords(Dataset):

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
 from evaluation.definitions import FIGURES, GROUPS
-from evaluation.output import cell, pipes, write_csv
+from evaluation.intervals import COVERED, Interval, pooled, with_interval
+from evaluation.output import pipes, write_csv
 from evaluation.speech.rows import Measured, Rows
 from utils.files import replacing
-
-DRAWS, COVERED = 1000, 95.0  # bootstraps; per cent of them that an interval covers
 
 
 @dataclass
@@ -26,7 +22,7 @@ class SpeechTable:
     def add(self, id: str, rows: Rows) -> None:
         self.clips[id] = rows
 
-    def summary(self) -> dict[str, dict[str, tuple[float, float, float]]]:
+    def summary(self) -> dict[str, dict[str, Interval]]:
         """{row: {figure: value and the interval's ends}}: means over clips; word errors over all words, in per cent"""
         names = next(iter(self.clips.values()))
         return {name: summarise([rows[name] for rows in self.clips.values()]) for name in names}
@@ -50,7 +46,7 @@ class SpeechTable:
         summary = self.summary()
         shown = [name for name in GROUPS["speech"] if any(name in row for row in summary.values())]
         rows = [
-            [name, *(_with_interval(values.get(figure), FIGURES[figure].decimals) for figure in shown)]
+            [name, *(with_interval(values.get(figure), FIGURES[figure].decimals) for figure in shown)]
             for name, values in summary.items()
         ]
         return pipes(["", *(FIGURES[name].heading for name in shown)], rows)
@@ -76,7 +72,7 @@ class SpeechTable:
         return paths
 
 
-def summarise(clips: Sequence[Measured]) -> dict[str, tuple[float, float, float]]:
+def summarise(clips: Sequence[Measured]) -> dict[str, Interval]:
     """The clips of one row -> {figure: value, and its interval's ends}"""
     parts = {name: [(clip.figures[name], 1) for clip in clips] for name in clips[0].figures}
     parts |= {
@@ -84,34 +80,3 @@ def summarise(clips: Sequence[Measured]) -> dict[str, tuple[float, float, float]
         for name in clips[0].counts
     }
     return {name: pooled(pairs) for name, pairs in parts.items()}
-
-
-def pooled(pairs: Sequence[tuple[float, float]]) -> tuple[float, float, float]:
-    """Pairs of a sum and how many it is of, one a clip -> the ratio over all clips, and its interval's ends
-
-    Clips of nan, and of none, do not count; nan without any that does.
-    """
-    known = np.array([pair for pair in pairs if pair[1] and math.isfinite(pair[0])], float)
-    if not len(known):
-        return (math.nan,) * 3
-    random = np.random.default_rng(0)
-    times = random.multinomial(len(known), np.full(len(known), 1 / len(known)), DRAWS)
-    sums = times @ known
-    edges = np.percentile(sums[:, 0] / sums[:, 1], [50 - COVERED / 2, 50 + COVERED / 2])
-    return float(known[:, 0].sum() / known[:, 1].sum()), float(edges[0]), float(edges[1])
-
-
-def _with_interval(values: tuple[float, float, float] | None, decimals: int) -> str:
-    if values is None or math.isnan(values[0]):
-        return cell(None, decimals)
-    value, low, high = (cell(one, decimals) for one in values)
-    return f"{value} ({low} to {high})"
-
-
-def split_intervals(summary: Mapping[str, Mapping[str, tuple[float, float, float]]]) -> dict[str, dict]:
-    """`SpeechTable.summary` for metrics.json: rows {row: {figure: value}}, intervals {row: {figure: [low, high]}}"""
-    rows = {name: {figure: values[0] for figure, values in row.items()} for name, row in summary.items()}
-    intervals = {
-        name: {figure: [*values[1:]] for figure, values in row.items()} for name, row in summary.items()
-    }
-    return dict(rows=rows, intervals=intervals)

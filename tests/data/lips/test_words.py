@@ -1,5 +1,7 @@
 """Samples of the lip reader: the layout of words, their boundaries, and what is hidden in training."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -12,9 +14,10 @@ from data.lips.words import (
     hide,
     labels,
     word_classes,
+    word_clip,
     word_ids,
 )
-from data.store import Clip, ClipStore
+from data.store import ClipStore
 from tests.synthetic import make_lrw_store, make_store
 from utils.audio.log_mel import log_mel
 from utils.errors import UserError
@@ -86,17 +89,19 @@ def test_clips_of_other_lengths_are_cut_or_padded(tmp_path):
     assert short["boundary"].nonzero().flatten().tolist() == list(range(10, 20))
 
 
-def test_a_clip_without_its_ends_keeps_the_word_in_place(store, monkeypatch):
+def test_a_clip_without_its_ends_keeps_the_word_in_place(store):
     """LRW's 29 frames, of which the first four showed no face"""
     id = word_ids(store, "train")[0]
-    data = samples(store)
-    whole, clip = data.whole(id), data.clips[id]
-    data.clips.kept[id] = type(clip)(clip.mouths[4:], clip.mel[:, 16:], clip.boundary[4:])
-    notes = dict(first_frame="4", source_frames="29")
-    monkeypatch.setattr(Clip, "metadata", property(lambda self: notes))
-    cut = data.whole(id)
-    assert torch.equal(cut["mouths"][4:], whole["mouths"][4:]) and (cut["mouths"][:4] == clip.mouths[4]).all()
-    assert torch.equal(cut["mel"][:, 16:], whole["mel"][:, 16:]) and not cut["mel"][:, :16].any()
+    whole = word_clip(store[id], 32, 0.7)
+    cut = SimpleNamespace(landmarks=store[id].landmarks[4:], length=25, audio=store[id].audio[4 * 640 :])
+    cut.frames, cut.metadata = (lambda: store[id].frames()[4:]), dict(first_frame="4", source_frames="29")
+    made, notes = word_clip(cut, 32, 0.7), cut.metadata
+    assert made.mouths.shape == whole.mouths.shape and made.mel.shape == whole.mel.shape
+    window = mouth_window(cut.landmarks, 32, 0.7)
+    assert torch.equal(made.mouths[4:], cut_mouths(cut.frames(), window, 32))
+    assert (made.mouths[:4] == made.mouths[4]).all()
+    assert torch.equal(made.mel[:, 16:], log_mel(cut.audio)) and not made.mel[:, :16].any()
+    assert made.boundary.tolist() == [0] * 4 + [1] * 25
     given = boundary_of(notes | dict(Duration="0.40 seconds"), 25)
     assert given.nonzero().flatten().tolist() == list(range(5, 16))
 

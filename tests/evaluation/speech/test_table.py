@@ -8,8 +8,9 @@ import torch
 
 from data.store import ClipStore
 from evaluation.definitions import FIGURES, GROUPS
+from evaluation.intervals import pooled, split_intervals
 from evaluation.speech.rows import AverageMels, Measured, count
-from evaluation.speech.table import SpeechTable, pooled, split_intervals
+from evaluation.speech.table import SpeechTable
 from tests.synthetic import make_store
 from utils.audio.mel import mel_of
 

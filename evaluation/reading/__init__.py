@@ -1,0 +1,1 @@
+"""Lip reading measured: what is read of a word, tables, pictures, noise."""
