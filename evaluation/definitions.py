@@ -122,6 +122,12 @@ GROUPS = {
             "STOI", 3, "short-time objective intelligibility (Taal et al. 2011), pystoi, at 16 kHz"
         ),
         "estoi": Figure("ESTOI", 3, "extended STOI (Jensen and Taal 2016), pystoi, at 16 kHz"),
+        "stoi_in_step": Figure(
+            "STOI in step",
+            3,
+            "STOI once the sound is moved by its offset: GRID's clips are not quite in step with their sound",
+        ),
+        "estoi_in_step": Figure("ESTOI in step", 3, "the same for ESTOI"),
         "pesq": Figure("PESQ", 3, "narrow band (ITU-T P.862), at 8 kHz, where the package pesq is installed"),
         "mel_distance": Figure(
             "mel distance, dB",

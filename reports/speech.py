@@ -32,7 +32,9 @@ from utils.media.images import write_image
 from utils.media.read import read_audio
 from utils.media.write import wav_writer
 
-FIGURES = "stoi estoi pesq mel_distance sound_offset wer wer_whisper wer_letters".split()
+FIGURES = (
+    "stoi estoi stoi_in_step estoi_in_step pesq mel_distance sound_offset wer wer_whisper wer_letters".split()
+)
 ROWS = (OURS, TRUE_MEL, RECORDING, AVERAGE)
 REPORTED = {  # of other data: as their papers or successors give them, verified by nobody here
     "Lip2Wav, four speakers (Prajwal et al. 2020)": (0.731, 0.535, 1.772, 14.08),

@@ -14,7 +14,7 @@ from importlib.util import find_spec
 
 import numpy as np
 
-from utils.audio import SAMPLE_RATE, is_silent
+from utils.audio import SAMPLE_RATE, SAMPLES_PER_FRAME, is_silent
 from utils.audio.mel import COLUMNS, DENORMALISED, mel_of
 from utils.errors import UserError
 from utils.media.read import resample
@@ -28,12 +28,16 @@ NAN = float("nan")
 def speech_figures(made: np.ndarray, true: np.ndarray) -> dict[str, float]:
     """All figures of a sound, by their names in evaluation/definitions.py"""
     mels = mel_of(made).numpy(), mel_of(true).numpy()
+    offset = sync_offset(*mels)
+    pair = in_step(made, true, offset)
     return dict(
         stoi=intelligibility(made, true),
         estoi=intelligibility(made, true, extended=True),
+        stoi_in_step=intelligibility(*pair),
+        estoi_in_step=intelligibility(*pair, extended=True),
         pesq=pesq_score(made, true),
         mel_distance=DECIBELS * DENORMALISED * float(np.abs(mels[0] - mels[1]).mean()),
-        sound_offset=sync_offset(*mels),
+        sound_offset=offset,
         level=level(made, true),
     )
 
@@ -93,6 +97,13 @@ def sync_offset(made: np.ndarray, true: np.ndarray) -> float:
         if value > best:
             best, offset = value, lag / COLUMNS
     return offset
+
+
+def in_step(made: np.ndarray, true: np.ndarray, offset: float) -> tuple[np.ndarray, np.ndarray]:
+    """Sounds (N,), the made one `offset` video frames later -> what overlaps of both once it is moved back"""
+    moved = 0 if math.isnan(offset) else round(offset * SAMPLES_PER_FRAME)
+    late, early = max(moved, 0), max(-moved, 0)
+    return made[late : len(made) - early], true[early : len(true) - late]
 
 
 def level(made: np.ndarray, true: np.ndarray) -> float:

@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import pytest
 
-from evaluation.speech.metrics import intelligibility, level, speech_figures, sync_offset
+from evaluation.speech.metrics import in_step, intelligibility, level, speech_figures, sync_offset
 from utils.audio import SAMPLES_PER_FRAME
 from utils.audio.mel import mel_of
 
@@ -98,3 +98,14 @@ def test_narrow_band_pesq_where_it_is_installed():
     true = speech(3)
     values = [speech_figures(with_noise(true, share), true)["pesq"] for share in (0, 0.01, 0.1)]
     assert values[0] > 4.4 and values[0] > values[1] > values[2]
+
+
+def test_a_late_sound_is_as_good_in_step():
+    true = speech(2.4)
+    late = np.concatenate([np.zeros(960, np.float32), true[:-960]])  # a frame and a half
+    for made in (late, np.concatenate([true[960:], np.zeros(960, np.float32)])):
+        figures = speech_figures(made, true)
+        assert abs(figures["sound_offset"]) == 1.5 and figures["estoi"] < 0.9
+        assert figures["stoi_in_step"] > 0.99 and figures["estoi_in_step"] > 0.98
+    unknown = in_step(late, true, math.nan)
+    assert len(unknown[0]) == len(unknown[1]) == len(true)
