@@ -151,6 +151,6 @@ def places_of(logits: Tensor, words: Tensor) -> Tensor:
 def outcome(logits: Tensor, word: int, addresses: Addresses | None, places: dict[Condition, int]) -> Outcome:
     """logits (classes,) of one clip"""
     order = logits.argsort(descending=True, stable=True)
-    place = int(places_of(logits[None], torch.tensor([word])))
+    place = order.tolist().index(word) + 1
     sure = float(logits.softmax(0).max())
     return Outcome(word, tuple(order[:TOP].tolist()), place, sure, addresses, places)

@@ -83,7 +83,11 @@ class GeneratorBlock(nn.Module):
         side = self.shortcut(maps)  # before it is doubled, which gives the same and costs a quarter
         if self.up:
             made, side = (F.interpolate(one, scale_factor=2.0) for one in (made, side))
-        made = self.conv2(F.leaky_relu(self.norm2(self.conv1(made)), 0.2))
+        return self._second(self.conv1(made), side)
+
+    def _second(self, made: Tensor, side: Tensor) -> Tensor:
+        """What the first convolution made, and the shortcut's output -> the block's"""
+        made = self.conv2(F.leaky_relu(self.norm2(made), 0.2))
         return (made + side) * HALF
 
 
@@ -107,8 +111,7 @@ class SpreadingBlock(GeneratorBlock):
         made = self._spread(columns) + F.conv2d(
             rows, self.conv1.weight[:, others], self.conv1.bias, padding=2
         )
-        made = self.conv2(F.leaky_relu(self.norm2(made), 0.2))
-        return (made + side) * HALF
+        return self._second(made, side)
 
     def _side(self, columns: Tensor, rows: Tensor) -> Tensor:
         if isinstance(self.shortcut, nn.Identity):

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from utils.audio import SAMPLE_RATE
+from utils.audio.mel import triangles
 
 BANDS = 80
 WINDOW, HOP = 400, 160  # samples
@@ -39,7 +40,4 @@ def filters() -> Tensor:
     """(80, 201): triangles of height 1, evenly spaced on HTK's mel scale"""
     top = 2595 * np.log10(1 + SAMPLE_RATE / 2 / 700)
     edges = 700 * (10 ** (np.linspace(0, top, BANDS + 2) / 2595) - 1)
-    bins = np.linspace(0, SAMPLE_RATE / 2, BINS)
-    rising = (bins - edges[:-2, None]) / np.diff(edges)[:-1, None]
-    falling = (edges[2:, None] - bins) / np.diff(edges)[1:, None]
-    return torch.from_numpy(np.maximum(0, np.minimum(rising, falling))).float()
+    return torch.from_numpy(triangles(edges, np.linspace(0, SAMPLE_RATE / 2, BINS))).float()

@@ -71,11 +71,15 @@ def mel_of(audio: np.ndarray | Tensor) -> Tensor:
 def mel_filters() -> Tensor:
     """(80, 321): triangles of equal area, evenly spaced on Slaney's scale: linear to 1 kHz, logarithmic above"""
     edges = _to_hertz(np.linspace(_to_slaney(LOWEST), _to_slaney(HIGHEST), MELS + 2))
-    bins = np.arange(BINS) * SAMPLE_RATE / WINDOW
+    areas = 2 / (edges[2:] - edges[:-2])
+    return torch.from_numpy(triangles(edges, np.arange(BINS) * SAMPLE_RATE / WINDOW) * areas[:, None]).float()
+
+
+def triangles(edges: np.ndarray, bins: np.ndarray) -> np.ndarray:
+    """edges (B + 2,), bins (N,), in Hz -> (B, N): triangles of height 1, each between the edges beside its own"""
     rising = (bins - edges[:-2, None]) / np.diff(edges)[:-1, None]
     falling = (edges[2:, None] - bins) / np.diff(edges)[1:, None]
-    areas = 2 / (edges[2:] - edges[:-2])
-    return torch.from_numpy(np.maximum(0, np.minimum(rising, falling)) * areas[:, None]).float()
+    return np.maximum(0, np.minimum(rising, falling))
 
 
 @lru_cache(maxsize=1)
