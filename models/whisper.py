@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from utils.audio.mel import slaney_filters
+
 RATE, FFT_SIZE, HOP = 16000, 400, 160
 SAMPLES_PER_FEATURE = 2 * HOP  # the second convolution has a stride of two
 
@@ -85,10 +87,5 @@ class EncoderLayer(nn.Module):
 
 def mel_filters(count: int) -> np.ndarray:
     """(count, 201) float32: triangles equally spaced in Slaney's mel up to 8 kHz, each of the same area"""
-    mels = np.linspace(0, 15 + 27 * np.log(RATE / 2 / 1000) / np.log(6.4), count + 2)
-    edges = np.where(mels < 15, mels * 200 / 3, 1000 * np.exp((mels - 15) * np.log(6.4) / 27))[:, None]  # Hz
     bins = np.linspace(0, RATE / 2, FFT_SIZE // 2 + 1)
-    rising = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
-    falling = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
-    filters = np.maximum(0, np.minimum(rising, falling)) * 2 / (edges[2:] - edges[:-2])
-    return filters.astype(np.float32)
+    return slaney_filters(count, 0, RATE / 2, bins).astype(np.float32)

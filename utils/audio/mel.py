@@ -70,9 +70,15 @@ def mel_of(audio: np.ndarray | Tensor) -> Tensor:
 @lru_cache(maxsize=1)
 def mel_filters() -> Tensor:
     """(80, 321): triangles of equal area, evenly spaced on Slaney's scale: linear to 1 kHz, logarithmic above"""
-    edges = _to_hertz(np.linspace(_to_slaney(LOWEST), _to_slaney(HIGHEST), MELS + 2))
+    bins = np.arange(BINS) * SAMPLE_RATE / WINDOW
+    return torch.from_numpy(slaney_filters(MELS, LOWEST, HIGHEST, bins)).float()
+
+
+def slaney_filters(count: int, lowest: float, highest: float, bins: np.ndarray) -> np.ndarray:
+    """bins (N,), Hz -> (count, N): triangles of equal area, evenly spaced on Slaney's scale between two frequencies"""
+    edges = _to_hertz(np.linspace(_to_slaney(lowest), _to_slaney(highest), count + 2))
     areas = 2 / (edges[2:] - edges[:-2])
-    return torch.from_numpy(triangles(edges, np.arange(BINS) * SAMPLE_RATE / WINDOW) * areas[:, None]).float()
+    return triangles(edges, bins) * areas[:, None]
 
 
 def triangles(edges: np.ndarray, bins: np.ndarray) -> np.ndarray:
