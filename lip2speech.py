@@ -19,6 +19,7 @@ from __future__ import annotations
 import os
 import sys
 from argparse import ArgumentParser, Namespace
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -47,6 +48,7 @@ from training.losses.lip2speech import (
     text_loss,
 )
 from training.pictures import save_speech
+from utils.audio.offset import read_offsets
 from utils.cli import add_flag, add_number, add_switch, parser, renamed
 from utils.distributed import is_main, launch, world_size
 from utils.errors import UserError, run
@@ -84,6 +86,10 @@ def add_run_flags(flags: ArgumentParser) -> None:
     help = f"{SUBJECTS} (default overlap); data/lips/subjects.py has the rules"
     add_flag(flags, "subject", type=subject, default="overlap", help=help)
     add_number(flags, "epochs", None, "passes over the training clips, in place of -steps", least=1, kind=int)
+    help = (
+        "table of preprocess.offsets: training clips whose sound is early or late are moved (the paper: no)"
+    )
+    add_flag(flags, "offsets", type=Path, metavar="CSV", help=help)
     modes = "val, test: only print what the weights of --checkpoint make of that split"
     add_flag(flags, "mode", choices=("train", "val", "test"), default="train", help=modes)
     add_switch(flags, "dataparallel", True, "train on all of --gpu (default), or false for the first alone")
@@ -151,6 +157,7 @@ def train(args: Namespace, device: torch.device) -> None:
     warm_start(dict(model=model) | judges, args.load_model)
     run = Run(args, device, dict(model=model) | judges, store, ids, subject=args.subject)
     options = dict(augment=args.augment, power=args.speaker_power, voice=args.speaker, cutout=args.cutout)
+    options |= dict(offsets=read_offsets(args.offsets) if args.offsets else {})
     samples = MouthSamples(store, ids["train"], args.size, args.view, args.frames, args.seed, **options)
     generate, judging = (
         run.parallel(model),

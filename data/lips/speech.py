@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
@@ -14,6 +15,7 @@ from data.lips.mouths import KeptClips, draw_changes, pad
 from data.loader import Sampling
 from data.store import Clip, ClipStore, group_of
 from utils.audio.mel import COLUMNS, SILENCE, spectrum, to_mel
+from utils.audio.offset import later
 from utils.face.mouth import cut_mouths, mouth_window
 from utils.letters import to_classes
 
@@ -29,9 +31,12 @@ class MouthClip(NamedTuple):
     spectrum: Tensor
 
 
-def mouth_clip(clip: Clip, size: int, view: float) -> MouthClip:
-    """The clip as the network sees and hears it; size and view of its mouths: see utils.face.mouth"""
-    magnitudes = spectrum(clip.audio)
+def mouth_clip(clip: Clip, size: int, view: float, offset: float = 0.0) -> MouthClip:
+    """The clip as the network sees and hears it; size and view of its mouths: see utils.face.mouth
+
+    offset: video frames that its lips are late of its sound, which is moved to them.
+    """
+    magnitudes = spectrum(later(clip.audio, offset))
     window = mouth_window(clip.landmarks, size, view)
     return MouthClip(cut_mouths(clip.frames(), window, size), to_mel(magnitudes), magnitudes.half())
 
@@ -42,7 +47,8 @@ class MouthSamples(Dataset):
     mouths (S, H, H) uint8, 0 beyond the clip; mel (80, 4 S), silence beyond it; spectrum (321, 4 S) half; frames ():
     how many of S there are; letters (64,) classes and letter_count (), 0 where the window does not hold the whole clip;
     with `voice`, voice (80, 300): the mel of another clip of the speaker. augment: also changes (8,), drawn here, for
-    `change_mouths`; cutout: the share of samples of which a part is hidden.
+    `change_mouths`; cutout: the share of samples of which a part is hidden. offsets: see `mouth_clip`, by ids; clips
+    that it lacks are as they are.
     """
 
     def __init__(
@@ -57,8 +63,9 @@ class MouthSamples(Dataset):
         power: float = 1.0,
         voice: bool = False,
         cutout: float = 0.5,
+        offsets: Mapping[str, float] = MappingProxyType({}),
     ) -> None:
-        self.store, self.frames = store, frames
+        self.store, self.frames, self.offsets = store, frames, dict(offsets)
         self.clips = KeptClips(partial(self._clip, size, view))
         self.augment, self.voice, self.cutout = augment, voice, cutout
         self.sampling = Sampling(store, ids, 1, seed, power)
@@ -74,7 +81,7 @@ class MouthSamples(Dataset):
         return sample | (dict(changes=draw_changes(random, self.cutout)) if self.augment else {})
 
     def _clip(self, size: int, view: float, id: str) -> MouthClip:
-        return mouth_clip(self.store[id], size, view)
+        return mouth_clip(self.store[id], size, view, self.offsets.get(id, 0.0))
 
     def whole(self, id: str) -> dict[str, Tensor]:
         """A clip as it is, with itself as `voice`"""

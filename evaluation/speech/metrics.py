@@ -15,11 +15,11 @@ from importlib.util import find_spec
 import numpy as np
 
 from utils.audio import SAMPLE_RATE, SAMPLES_PER_FRAME, is_silent
-from utils.audio.mel import COLUMNS, DENORMALISED, mel_of
+from utils.audio.mel import DENORMALISED, mel_of
+from utils.audio.offset import sync_offset
 from utils.errors import UserError
 from utils.media.read import resample
 
-REACH = 10  # video frames that a sound is moved by, at most
 TELEPHONE = 8000  # Hz, of narrow-band PESQ
 DECIBELS = 20 / math.log(10)  # in one of the natural logarithm
 NAN = float("nan")
@@ -78,25 +78,6 @@ def pesq_score(made: np.ndarray, true: np.ndarray) -> float:
     true, made = (resample(one, SAMPLE_RATE, TELEPHONE) for one in (true, made))
     score = pesq(TELEPHONE, true, made, "nb", on_error=PesqError.RETURN_VALUES)
     return float(score) if score > 0 else NAN
-
-
-def sync_offset(made: np.ndarray, true: np.ndarray) -> float:
-    """Mels (80, 4 T) -> video frames, in quarters, by which the made one is later; nan where nothing happens in one
-
-    The lag of the best correlation over all bands and columns, each band about its mean; at least half a clip overlaps.
-    """
-    columns = true.shape[1]
-    reach = min(COLUMNS * REACH, columns // 2)
-    best, offset = -math.inf, NAN
-    for lag in sorted(range(-reach, reach + 1), key=abs):
-        late, early = max(lag, 0), max(-lag, 0)
-        a, b = made[:, late : columns - early], true[:, early : columns - late]
-        a, b = a - a.mean(1, keepdims=True), b - b.mean(1, keepdims=True)
-        size = float(np.linalg.norm(a) * np.linalg.norm(b))
-        value = float((a * b).sum()) / size if size > 1e-6 else -math.inf
-        if value > best:
-            best, offset = value, lag / COLUMNS
-    return offset
 
 
 def in_step(made: np.ndarray, true: np.ndarray, offset: float) -> tuple[np.ndarray, np.ndarray]:

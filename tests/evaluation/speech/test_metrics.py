@@ -6,9 +6,10 @@ import warnings
 import numpy as np
 import pytest
 
-from evaluation.speech.metrics import in_step, intelligibility, level, speech_figures, sync_offset
+from evaluation.speech.metrics import in_step, intelligibility, level, speech_figures
 from utils.audio import SAMPLES_PER_FRAME
 from utils.audio.mel import mel_of
+from utils.audio.offset import sync_offset
 
 
 def speech(seconds: float = 2.0, seed: int = 0) -> np.ndarray:
