@@ -4,6 +4,7 @@
     python lipread_test.py --lrw store/lrw --checkpoint WEIGHTS.safetensors --batch_size 80 --backend GRU \\
         --mode test --radius 16 --n_slot 88 --test_aug True --gpu 0                    # the original's command
     python lipread_test.py ... --input both --noise_table --noise store/noise.h5       # with sound, and in noise
+    python lipread_test.py --video FILE [--align FILE.align] [--out FILE.srt]          # any talking face
 
 The store comes from `python -m preprocess.lrw`, or `python -m preprocess.words` for GRID's words. Prints one table and
 writes SAMPLE_DIR/metrics.json, whose `accuracy` (top 1) and `top5` are shares of all words; reading.md; clips.csv;
@@ -11,6 +12,10 @@ classes.csv, with each word's most frequent mistake; confusion.png, where words 
 by side; and slots.png, which slots of the memory each word finds. With --noise_table, noise.csv and noise.png too:
 words by sound, and by mouth and sound, in white noise and in the kinds of noise of --noise that are not from training.
 Every run of a command writes the same; by torchrun or --gpu several processes share the words.
+
+--video reads the face of any video instead: words wherever the network is sure of one, at least --sure, in a window
+that slides over it; or what is read at the times that --align says. It prints them with their times, and writes them as
+subtitles: SAMPLE_DIR/NAME.srt, or --out.
 
 --input video: the mouth, and the sound that the memory recalls; both: the mouth and its true sound; audio: the sound
 with nothing to see, for which the paper has no way. --test_aug adds the logits of a clip and of its mirror image. The
@@ -38,6 +43,7 @@ from evaluation.noise import read_recordings
 from evaluation.output import progress, run_facts, write_json
 from evaluation.reading.read import AUDIO, INPUTS, VIDEO, Outcome, WordReader, names_of
 from evaluation.reading.table import ReadingTable
+from evaluation.reading.videos import SURE
 from models import load_model
 from models.reading.backends import BACKENDS
 from models.reading.reader import LipReader
@@ -46,10 +52,14 @@ from utils.audio.raw_speech import SPEECH_RATE
 from utils.cli import add_flag, add_number, add_switch, parser, renamed
 from utils.distributed import is_main, launch, share_out
 from utils.errors import UserError, run
-from utils.files import writable_folder
+from utils.files import replacing, writable_folder
 from utils.media.read import resample
 
 NAMES = dict(lrw="dataset_dir", checkpoint="model_name", n_slot="slots", gpu="device_ids")
+OF_WORDS = dict(
+    dataset_dir="lrw", split="split", splits="splits", clips="clips", input="input", noise_table="noise_table",
+    noise="noise",
+)  # fmt: skip
 THEIRS = dict(backend="backend", slots="n_slot", radius="radius")  # options of the weights, by the flag
 
 
@@ -58,6 +68,7 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
     add_clip_flags(flags, "results/lipread_test")
     add_reading_flags(flags)
     add_reader_facts(flags)
+    add_video_flags(flags)
     flags.set_defaults(dataset="lrw", dataset_dir=Path("store/words.h5"), split=None)
     args = parse_command(flags, "lipread_test.py", renamed(sys.argv[1:] if argv is None else argv, NAMES))
     args.split = args.split or args.mode
@@ -65,9 +76,41 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
         raise UserError(f"--noise {args.noise}: is for --noise_table; give that too")
     if args.test_aug and args.input == AUDIO and not args.noise_table:
         raise UserError("--test_aug: mirrors mouths, which --input audio does not see; leave it out")
+    check_video_flags(flags, args)
     if not (args.dataparallel or args.distributed):
         args.device_ids = args.device_ids.split(",")[0]
     return args
+
+
+def check_video_flags(flags: ArgumentParser, args: Namespace) -> None:
+    """Raises UserError for flags of a split's words beside --video, and for --video's without it."""
+    if args.video is None:
+        for name in ("align", "out", "sure"):
+            if getattr(args, name) != flags.get_default(name):
+                raise UserError(f"--{name} {getattr(args, name)}: is for --video FILE; give that too")
+        return
+    for name, flag in OF_WORDS.items():
+        if getattr(args, name) != flags.get_default(name) and not (
+            name == "split" and args.split == args.mode
+        ):
+            raise UserError(f"--{flag}: is for the words of a store; leave it out with --video")
+    if args.align is not None and args.sure != flags.get_default("sure"):
+        raise UserError(f"--sure {args.sure}: is for words wherever they are; with --align all are read")
+
+
+def add_video_flags(flags: ArgumentParser) -> None:
+    add_flag(
+        flags,
+        "video",
+        type=Path,
+        metavar="FILE",
+        help="a video of a face to read, in place of a store's words",
+    )
+    help = "with --video: when which word is said, GRID's .align file; without, words are looked for"
+    add_flag(flags, "align", type=Path, metavar="FILE", help=help)
+    add_flag(flags, "out", type=Path, help="with --video: the subtitles (default: SAMPLE_DIR/NAME.srt)")
+    help = f"with --video: probability from which a word is taken for one (default {SURE})"
+    add_number(flags, "sure", SURE, help, least=0)
 
 
 def add_reading_flags(flags: ArgumentParser) -> None:
@@ -160,8 +203,32 @@ def publish(args: Namespace, table: ReadingTable, facts: dict) -> None:
     print(f"\n{table.page(note)}\n" + "\n".join(str(path) for path in paths))
 
 
+def read_video(args: Namespace, device: torch.device) -> None:
+    """--video: prints the words that are read from a face, and writes them as subtitles"""
+    from evaluation.reading.videos import ReadVideo, known_words, lines, subtitles
+
+    if not is_main():  # one video is no work to share
+        return
+    network = load_network(args, device)
+    spoken = known_words(args.align, network.classes) if args.align else None
+    out = args.out or args.sample_dir / f"{args.video.stem}.srt"
+    if out.resolve() == args.video.resolve():
+        raise UserError(f"{out}: is the video itself; choose another name for the subtitles")
+    writable_folder(out.parent)
+    video = ReadVideo(network, args.video, args.test_aug)
+    words = video.words(args.sure) if spoken is None else video.words_at(spoken)
+    with replacing(out) as part:
+        part.write_text("".join(subtitles(words)), encoding="utf-8")
+    print(
+        "\n".join(lines(words)) or f"{args.video}: no word is read with a probability of {args.sure} or more"
+    )
+    if spoken is not None:
+        print(f"{sum(word.word == word.said for word in words)} of {len(words)} words right")
+    print(out)
+
+
 def main(args: Namespace) -> None:
-    launch(evaluate, args)
+    launch(evaluate if args.video is None else read_video, args)
 
 
 if __name__ == "__main__":

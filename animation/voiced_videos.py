@@ -1,9 +1,6 @@
 """A voice for a silent video: its face is found, its mouth cut out and read, and the pictures get the sound of it.
 
-The video is decoded twice, for the landmarks of all frames and then for its mouths, so that memory hardly grows with
-it. Faces are found and aligned as for the stores that training reads. A cut to another shot moves the crop over half a
-second, as its smoothing does not know of it, and all shots share the place of the mouth on their mean face: what is
-said just about a cut suffers.
+What is said just about a cut to another shot suffers (data.lips.videos).
 """
 
 from __future__ import annotations
@@ -17,24 +14,18 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from data.lips.videos import CHUNK, cut_from, track_face
 from models.lips.generator import LipToSpeech
 from models.lips.windows import Piece, letters_of, look, speak
 from utils.audio import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 from utils.audio.mel import COLUMNS
 from utils.audio.reference import voice_mel
 from utils.audio.vocoder import SHARPNESS, sharpened, voice_stream
-from utils.errors import UserError, note
-from utils.face.alignment import LARGEST_ZOOM, apply_transform, crop_face, crop_transforms
-from utils.face.detector import FaceDetector, fill_gaps
-from utils.face.mouth import cut_mouths, mouth_window
+from utils.errors import UserError
 from utils.files import writable_folder
 from utils.media.copy import check_pictures, new_sound
-from utils.media.read import read_video, video_length
 from utils.media.write import wav_writer
 
-CROP = 128  # pixels of the face crops that mouths are cut from, as in the stores
-CHUNK = 32  # frames whose mouths are cut at a time
-LONGEST_GUESS = FPS  # frames without a face that are voiced by what lies before and after; more are silent
 KEPT = (".mp4", ".m4v", ".mov", ".mkv", ".webm")  # kinds of files that a voiced video keeps
 
 
@@ -47,17 +38,6 @@ class Facts(NamedTuple):
     seconds: float
     faceless: int
     text: str | None
-
-
-class FaceTrack(NamedTuple):
-    """Where a face is in T frames: transforms (T, 2, 3), source pixels to the crop's; window (2, 3) of the mouth
-    (`mouth_window`); faceless (T,), where it is not seen; silent (T,), where for so long that nothing is said
-    """
-
-    transforms: np.ndarray
-    window: np.ndarray
-    faceless: np.ndarray
-    silent: np.ndarray
 
 
 def give_voice(
@@ -129,52 +109,6 @@ def wanted_voice(model: LipToSpeech, voice: Path | None) -> Tensor | None:
     if voice is None:
         raise UserError("this network has a choice of voices; give a recording of the one that you want")
     return voice_mel(voice)
-
-
-def track_face(video: Path, size: int, view: float) -> FaceTrack:
-    """Follows the largest face of a video. size, view: of its mouths. Raises UserError where there is none."""
-    frames = tqdm(read_video(video), "faces", round(FPS * video_length(video)) or None, unit=" frames")
-    points = np.stack(list(FaceDetector().track_stream(frames)))
-    faceless = np.isnan(points).any(axis=(1, 2))
-    if faceless.all():
-        raise UserError(f"{video}: no face found; give a video that shows one from the front")
-    points = fill_gaps(points, longest=len(points))
-    transforms = crop_transforms(points, CROP)
-    silent = long_runs(faceless, LONGEST_GUESS)
-    zoom = float(np.median(np.hypot(transforms[:, 0, 0], transforms[:, 1, 0])[~silent]))
-    if zoom > LARGEST_ZOOM:
-        raise UserError(f"{video}: the face is too small: it would be magnified {zoom:.1f} times")
-    if silent.any():
-        first = int(np.flatnonzero(silent)[0])
-        stretch = f"{silent.sum() / FPS:.1f} s of it, the first from {first / FPS:.1f} s on"
-        note(f"{video}: no face is seen for {stretch}; silent there")
-    window = mouth_window(apply_transform(transforms, points)[~silent], size, view)
-    return FaceTrack(transforms, window, faceless, silent)
-
-
-def long_runs(mask: np.ndarray, longest: int) -> np.ndarray:
-    """mask (T,) -> (T,), true where it is true for more than `longest` frames on end"""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
-    kept = np.zeros(len(mask), bool)
-    for start, stop in edges.reshape(-1, 2):
-        kept[start:stop] = stop - start > longest
-    return kept
-
-
-def cut_from(video: Path, track: FaceTrack, size: int) -> Iterator[Tensor]:
-    """The mouths of a video (k, size, size) uint8, so many frames at a time"""
-    faces: list[np.ndarray] = []
-    for frame, transform in zip(read_video(video), track.transforms, strict=True):
-        faces.append(crop_face(frame, transform, CROP))
-        if len(faces) == CHUNK:
-            yield _mouths(faces, track.window, size)
-            faces = []
-    if faces:
-        yield _mouths(faces, track.window, size)
-
-
-def _mouths(faces: list[np.ndarray], window: np.ndarray, size: int) -> Tensor:
-    return cut_mouths(torch.from_numpy(np.stack(faces)).permute(0, 3, 1, 2), window, size)
 
 
 def spectra(pieces: Iterable[Piece], silent: np.ndarray, sharpness: float) -> Iterator[Tensor]:

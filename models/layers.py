@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import pairwise
 
 from torch import Tensor, nn
@@ -20,6 +21,27 @@ def upconv(inputs: int, outputs: int, bias: bool = False) -> nn.Sequential:
     """Transposed convolution that doubles height and width, batch normalisation, ReLU."""
     layer = nn.ConvTranspose2d(inputs, outputs, 3, stride=2, padding=1, output_padding=1, bias=bias)
     return nn.Sequential(layer, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
+
+
+class Freezable(nn.Module):
+    """A network parts of which training may leave as they are"""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.frozen: list[nn.Module] = []
+
+    def freeze(self, parts: Iterable[nn.Module]) -> None:
+        """These parts neither learn nor, as of dropout and of their statistics, behave as in training any more"""
+        self.frozen = list(parts)
+        for part in self.frozen:
+            part.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Freezable:
+        super().train(mode)
+        for part in self.frozen:
+            part.eval()
+        return self
 
 
 class ResidualBlock(nn.Module):

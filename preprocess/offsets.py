@@ -69,9 +69,10 @@ def main(args: Namespace) -> None:
     ids = list(store.ids)[: args.limit]
     clips = (store[id] for id in tqdm(ids, unit="clip", leave=False))
     found = {clip.id: offset_of(network, clip) for clip in clips if not is_silent(clip.audio)}
-    offsets = centred({id: offset for id, (offset, _) in found.items() if not math.isnan(offset)})
-    if not offsets:
-        raise UserError(f"{args.store}: none of its clips has sound; its sound cannot be early or late")
+    told = {id: offset for id, (offset, _) in found.items() if not math.isnan(offset)}
+    if not told:
+        raise UserError(f"{args.store}: none of its clips has sound that could be early or late")
+    offsets = centred(told)
     with replacing(args.offsets) as part, part.open("w", newline="") as file:
         table = csv.writer(file)
         table.writerow(["clip", "offset", "likeness"])

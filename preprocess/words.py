@@ -9,8 +9,9 @@ is the word; its metadata hold the clip that it is cut from and the word's first
 word_first, word_last. The split is that of the sentence: of the lists in DIR, or as training splits a store.
 
 Times of words are in stores that preprocess.grid made with the corpus' .align files at hand; for others --align names
-the folder that holds s1/align/*.align or s1/*.align. Frames are copied as they are, not encoded again. Beside the store
-the command leaves WORDS_contact.png, to look at, and WORDS_skipped.csv, if clips or words had to be left out.
+the folder that holds s1/align/*.align, s1/*.align or align/s1/*.align. Frames are copied as they are, not encoded
+again. Beside the store the command leaves WORDS_contact.png, to look at, and WORDS_skipped.csv, if clips or words had
+to be left out.
 """
 
 from __future__ import annotations
@@ -19,27 +20,26 @@ import sys
 from argparse import Namespace
 from collections import Counter
 from dataclasses import dataclass
-from math import ceil, floor
 from pathlib import Path
 
 import h5py
 import numpy as np
 from tqdm import tqdm
 
+from data.lips.words import FRAMES, word_window
 from data.splits import SPLITS, clip_ids
 from data.store import Clip, ClipStore, group_of
 from data.store_writer import ClipArrays, write_attributes, write_clip, write_index
 from preprocess.clip import clip_mfcc
 from preprocess.contact_sheet import draw_contact_sheet
 from preprocess.corpus import beside, list_skipped
-from preprocess.grid import Spoken, find_align, from_text, read_align
-from utils.audio import FPS, SAMPLES_PER_FRAME
+from utils.align import Spoken, find_align, from_text, read_align
+from utils.audio import SAMPLES_PER_FRAME
 from utils.cli import add_flag, parser
 from utils.errors import UserError, run
 from utils.files import replacing
 from utils.grammar import GRID_WORDS
 
-FRAMES = 29  # of a word's clip, as in LRW
 OF_THE_SENTENCE = {"words", "first_frame", "source_frames"}  # metadata that do not hold for a word's clip
 
 
@@ -106,7 +106,8 @@ def times(clip: Clip, folder: Path | None) -> list[Spoken]:
     Raises UserError with the reason where there are none, or one that is none of GRID's.
     """
     speaker, name = group_of(clip.id), Path(clip.id).name
-    file = find_align(name, folder / speaker) if folder else None
+    homes = [place / speaker for place in (folder, folder / "align", folder / "alignments")] if folder else []
+    file = find_align(name, *homes)
     if file:
         words = read_align(file)
     elif "words" in clip.metadata:
@@ -121,12 +122,7 @@ def times(clip: Clip, folder: Path | None) -> list[Spoken]:
 
 def cut(id: str, spoken: Spoken, offset: int) -> Cut:
     """offset: of the clip's first frame in the video that the times are of"""
-    start, end = (
-        round(time * FPS, 3) - offset for time in (spoken.start, spoken.end)
-    )  # 0.001 is a unit of GRID's
-    first, last = floor(start), max(ceil(end) - 1, floor(start))
-    begin = floor((start + end) / 2) - FRAMES // 2
-    first, last = (min(max(frame - begin, 0), FRAMES - 1) for frame in (first, last))
+    begin, first, last = word_window(spoken.start, spoken.end, offset)
     return Cut(id, spoken.word, begin, first, last)
 
 

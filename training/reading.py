@@ -49,6 +49,10 @@ def add_reader_flags(flags: ArgumentParser) -> None:
     add_switch(flags, "boundary", False, "tell the back-end in which frames the word is (the paper: no)")
     lips = "weights of lip-to-speech whose visual front-end to start from, of the same -front"
     add_flag(flags, "load_lips", type=Path, metavar="FILE", help=lips)
+    kept = (
+        "what stays as -load_lips or --checkpoint has it: the visual front-end, or its 3-D convolution alone"
+    )
+    add_flag(flags, "keep", choices=("front", "stem"), help=kept)
 
 
 def add_reading_loss_flags(flags: ArgumentParser) -> None:
@@ -69,7 +73,11 @@ def add_reading_loss_flags(flags: ArgumentParser) -> None:
 
 
 def build(args: Namespace, classes: Sequence[str], device: torch.device) -> LipReader:
-    """The network. Raises UserError where -load_lips does not fit."""
+    """The network. Raises UserError where -load_lips does not fit, and for -keep without anything to keep."""
+    if args.keep and args.load_lips is None and args.load_model is None:
+        raise UserError(
+            f"-keep {args.keep}: needs trained weights; give -load_lips FILE or --checkpoint FILE"
+        )
     torch.manual_seed(args.seed)
     slots = args.slots or (HEAD_SLOTS if args.heads else SLOTS[args.backend])
     names = "size view front hearing width radius backend heads boundary dropout memory".split()
@@ -80,6 +88,8 @@ def build(args: Namespace, classes: Sequence[str], device: torch.device) -> LipR
         except ValueError as error:
             raise UserError(f"{args.load_lips}: {error}") from error
     start_from(model, args.load_model)
+    if args.keep:
+        model.freeze([model.frontend if args.keep == "front" else model.frontend.stem])
     model.to(device)
     model.frontend.stages.to(memory_format=torch.channels_last)
     return model

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from math import ceil, floor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -80,6 +81,17 @@ def word_clip(clip: Clip, size: int, view: float) -> WordClip:
     return around(made, -int(notes.get("first_frame", 0)), int(notes.get("source_frames", clip.length)))
 
 
+def word_window(start: float, end: float, offset: int = 0) -> tuple[int, int, int]:
+    """A word's times in seconds -> the frame that becomes the window's first, perhaps before the video's, and the
+    word's own first and last frame among the 29. offset: of the clip's first frame in the video that the times are of
+    """
+    begin, close = (round(time * FPS, 3) - offset for time in (start, end))  # 0.001 is a unit of GRID's
+    first, last = floor(begin), max(ceil(close) - 1, floor(begin))
+    origin = floor((begin + close) / 2) - FRAMES // 2
+    first, last = (min(max(frame - origin, 0), FRAMES - 1) for frame in (first, last))
+    return origin, first, last
+
+
 def boundary_of(metadata: dict[str, str], frames: int) -> Tensor:
     """(T,): 1 in the frames of the word, by preprocess.words' word_first and word_last, or about the middle by LRW's
     Duration in seconds; all of them where nothing is known
@@ -90,7 +102,7 @@ def boundary_of(metadata: dict[str, str], frames: int) -> Tensor:
     elif "Duration" in metadata:
         half = float(metadata["Duration"].split()[0]) * FPS / 2
         middle = int(metadata.get("source_frames", frames)) / 2 - int(metadata.get("first_frame", 0))
-        first, last = max(0, int(np.floor(middle - half))), int(np.ceil(middle + half)) - 1
+        first, last = max(0, floor(middle - half)), ceil(middle + half) - 1
     else:
         return inside
     inside[:first], inside[last + 1 :] = 0, 0

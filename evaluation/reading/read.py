@@ -128,9 +128,8 @@ class WordReader:
         network, boundary = self.network, self.boundary(batch)
         sounds = [noisy_sounds(store[id].audio, id, self.recordings) for id in ids]
         seen = [network.see(mouths) for mouths in self.views(batch)]
-        recalled = [network.fusion.recalled(one, network.memory.recall(one)[1]) for one in seen]
         clean, *_ = sounds[0]
-        found = {(VIDEO, *clean): sum(network.classify(one, boundary) for one in recalled)}
+        found = {(VIDEO, *clean): sum(network.recall(one, boundary)[0] for one in seen)}
         for noise in sounds[0]:
             noisy = [clip._replace(mel=log_mel(own[noise])) for clip, own in zip(clips, sounds, strict=True)]
             mel = torch.stack([trimmed(one)["mel"] for one in noisy]).to(self.device)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.layers import Freezable
 from models.lips.decoder import ROWS, SHRINKAGE, Decoder
 from models.lips.frontend import VisualFrontend
 from models.lips.sound import Postnet, VoiceEncoder
@@ -45,7 +46,7 @@ class Speech(NamedTuple):
     seen: Context
 
 
-class LipToSpeech(nn.Module):
+class LipToSpeech(Freezable):
     """mouths (B, S, H, W), lengths (B,) or None for all S -> `Speech`
 
     front, context, decoder, postnet: widths, the paper's by default. noise: channels of z. size, view: side in pixels,
@@ -88,7 +89,7 @@ class LipToSpeech(nn.Module):
         self.sketch = nn.Linear(local + context, MELS * COLUMNS) if sketch else None
         self.decoder = Decoder(local + voice, noise + rows, context, decoder)
         self.postnet = Postnet(postnet)
-        self.stage, self.resting = "all", []
+        self.stage = "all"
 
     def forward(
         self,
@@ -107,11 +108,8 @@ class LipToSpeech(nn.Module):
         """
         sight = [self.frontend, self.encoder, self.summary, self.letters, self.dropout]
         rest = dict(all=[], sight=[self.decoder, self.postnet, self.rows, self.voice], speech=sight)[stage]
-        self.resting = [part for part in rest if part is not None] + [self.frontend.stem] * keep_stem
         self.stage = stage
-        for part in self.resting:
-            part.requires_grad_(False)
-        self.train(self.training)
+        self.freeze([part for part in rest if part is not None] + [self.frontend.stem] * keep_stem)
 
     def grow_from(self, base: LipToSpeech) -> None:
         """Takes the weights of a network that is alike but for rows or sketch, so that it gives what that one gave"""
@@ -127,12 +125,6 @@ class LipToSpeech(nn.Module):
         if self.sketch is not None and base.sketch is None:
             nn.init.zeros_(self.sketch.weight)
             nn.init.zeros_(self.sketch.bias)
-
-    def train(self, mode: bool = True) -> LipToSpeech:
-        super().train(mode)
-        for part in self.resting:
-            part.eval()
-        return self
 
     def look(self, mouths: Tensor, lengths: Tensor | None = None) -> Context:
         """The front-end and the sentence encoder (Section 3.1)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from models.layers import Freezable
 from models.lips.frontend import VisualFrontend
 from models.lips.generator import LipToSpeech
 from models.lips.hearing import Hearing
@@ -36,7 +37,7 @@ class Reading(NamedTuple):
     likeness: Tensor | None = None
 
 
-class LipReader(nn.Module):
+class LipReader(Freezable):
     """mouths (B, S, H, W) -> `Reading`
 
     classes: the words. size, view: side in pixels, and share of the original's box, of the mouth crops that training
@@ -98,10 +99,9 @@ class LipReader(nn.Module):
         if mel is not None and lengths is not None:
             raise ValueError("clips of unlike lengths are read without their sound")
         seen = self.see(mouths, lengths)
+        recalled, asked = self.recall(seen, boundary, lengths)
         if self.memory is None:
-            return Reading(self.classify(seen, boundary, lengths))
-        asked, sound = self.memory.recall(seen)
-        recalled = self.classify(self.fusion.recalled(seen, sound), boundary, lengths)
+            return Reading(recalled)
         if mel is None:
             return Reading(recalled, addresses=Addresses(asked, None))
         sound = self.hearing(mel)
@@ -117,6 +117,17 @@ class LipReader(nn.Module):
         if lengths is not None:
             mouths = mouths * inside(lengths, mouths.shape[1], mouths.device)[..., None, None]
         return self.dropout(self.frontend(mouths))
+
+    def recall(
+        self, seen: Tensor, boundary: Tensor | None = None, lengths: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """seen (B, S, F) of `see` -> logits (B, classes) of the mouth and the sound that it recalls, and its addresses;
+        without a memory of the mouth alone, and None
+        """
+        if self.memory is None:
+            return self.classify(seen, boundary, lengths), None
+        asked, sound = self.memory.recall(seen)
+        return self.classify(self.fusion.recalled(seen, sound), boundary, lengths), asked
 
     def listen(self, mel: Tensor, boundary: Tensor | None = None) -> Tensor:
         """mel (B, 80, 4 S) -> logits (B, classes) of the sound alone, which the paper's network has no way for

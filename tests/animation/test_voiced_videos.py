@@ -11,9 +11,10 @@ import pytest
 import torch
 from PIL import Image
 
-from animation import voiced_videos
-from animation.voiced_videos import cut_from, default_output, give_voice, long_runs, track_face
+from animation.voiced_videos import default_output, give_voice
+from data.lips import videos
 from data.lips.speech import mouth_clip
+from data.lips.videos import cut_from, long_runs, track_face
 from data.store import ClipStore
 from data.store_writer import StoreWriter
 from models import Discriminator, load_model, save_model
@@ -40,7 +41,7 @@ def detector() -> FaceDetector:
 
 @pytest.fixture(autouse=True)
 def one_detector(monkeypatch, detector) -> None:
-    monkeypatch.setattr(voiced_videos, "FaceDetector", lambda: detector)
+    monkeypatch.setattr(videos, "FaceDetector", lambda: detector)
 
 
 @pytest.fixture(scope="module")
@@ -186,8 +187,8 @@ def test_memory_does_not_grow_with_the_video(model, tmp_path, monkeypatch):
         nonlocal alive
         alive -= 1
 
-    monkeypatch.setattr(voiced_videos, "read_video", counted)
-    monkeypatch.setattr(voiced_videos, "FaceDetector", Tracker)
+    monkeypatch.setattr(videos, "read_video", counted)
+    monkeypatch.setattr(videos, "FaceDetector", Tracker)
     assert give_voice(model, video, tmp_path / "b.mp4", CPU, flip=False).frames == 150
     assert 0 < most <= 8
 
@@ -261,7 +262,7 @@ def test_a_face_that_is_too_small(model, tmp_path, capsys, monkeypatch):
             for points in super().track_stream(frames):
                 yield points / 6
 
-    monkeypatch.setattr(voiced_videos, "FaceDetector", Far)
+    monkeypatch.setattr(videos, "FaceDetector", Far)
     video = write(tmp_path / "a.mp4", [WALL] * 3)
     assert "magnified 4.8 times" in said(capsys, model, video, tmp_path / "b.mp4")
     assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]

@@ -10,8 +10,8 @@ from data.store import ClipStore
 from data.store_writer import ClipArrays, StoreWriter
 from preprocess import words
 from preprocess.clip import clip_mfcc
-from preprocess.grid import from_text, read_align, to_text
 from tests.synthetic import make_clip
+from utils.align import from_text, read_align, to_text
 from utils.errors import UserError, run
 from utils.face.landmarks import TEMPLATE
 from utils.grammar import GRID_WORDS

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import lip2speech
+from data.store import ClipStore
 from models import load_model
 from models.lips.generator import LipToSpeech
 from models.lips.judges import SpeechJudge
@@ -157,6 +158,17 @@ def test_the_sight_is_trained_on_a_kept_stem_while_the_decoder_waits(store, tmp_
     )
 
 
+def test_a_table_of_offsets_moves_the_sound(store, tmp_path):
+    (tmp_path / "offsets.csv").write_text(
+        "clip,offset\n" + "".join(f"{id},2\n" for id in ClipStore(store).ids)
+    )
+    for folder, more in (("plain", ()), ("again", ()), ("moved", ("-offsets", tmp_path / "offsets.csv"))):
+        assert train(store, tmp_path / folder, *SILENT, "-steps", 1, *more) == 0
+    name = "postnet.layers.0.weight"
+    plain, again, moved = (weights(tmp_path / folder)[name] for folder in ("plain", "again", "moved"))
+    assert torch.equal(plain, again) and not torch.equal(plain, moved)
+
+
 def test_weights_are_measured_on_a_split(store, tmp_path, capsys):
     assert train(store, tmp_path, *SILENT, "-steps", 2) == 0
     capsys.readouterr()
@@ -179,6 +191,7 @@ def test_weights_are_measured_on_a_split(store, tmp_path, capsys):
         (("--temp", "0"), "-temperature 0: give a number of at least 0.01"),
         (("--epochs", "3", "-steps", "7"), "--epochs 3: counts in place of -steps"),
         (("-decoder", "30"), "-decoder 30: its channels are halved twice"),
+        (("-offsets", "missing.csv"), "missing.csv: No such file"),
         (("--grid", "missing.h5"), "missing.h5: no such clip store"),
         (("--checkpoint", "missing.safetensors"), "missing.safetensors: no such file"),
     ],

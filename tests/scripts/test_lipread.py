@@ -115,6 +115,20 @@ def test_a_front_end_comes_from_lip_to_speech(store, tmp_path, capsys):
     assert "lips.safetensors" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("keep", "kept"), [("front", "frontend"), ("stem", "frontend.stem")])
+def test_what_is_kept_of_a_front_end_learns_nothing(store, tmp_path, keep, kept):
+    save_model(tmp_path / "lips.safetensors", small_lip_to_speech())
+    assert (
+        train(store, tmp_path, "-load_lips", tmp_path / "lips.safetensors", "-keep", keep, "-steps", 2) == 0
+    )
+    base = load_model(tmp_path / "lips.safetensors").state_dict()
+    changed = {
+        name for name, tensor in weights(tmp_path).items() if not torch.equal(tensor, base.get(name, tensor))
+    }
+    assert not [name for name in changed if name.startswith(kept)]
+    assert any(name.startswith("frontend.stages") for name in changed) == (keep == "stem")
+
+
 def test_two_processes_train_one_network(store, tmp_path):
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     flags = command(store, tmp_path, "-steps", 2, "-validate_every", 1)
@@ -140,6 +154,7 @@ def test_weights_are_measured_on_a_split(store, tmp_path, capsys, options):
         (("--epochs", 2, "-steps", 5), "--epochs 2: counts in place of -steps"),
         (("-memory", "false", "-blind", 0.2), "-blind: a network without a memory hears nothing"),
         (("--checkpoint", "nowhere.safetensors"), "nowhere.safetensors: no such file"),
+        (("-keep", "front"), "-keep front: needs trained weights; give -load_lips FILE"),
         (("--backend", "LSTM"), "invalid choice: 'LSTM'"),
         (("--lrw", "nowhere"), "nowhere: no such clip store"),
     ],

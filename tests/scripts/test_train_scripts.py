@@ -377,6 +377,6 @@ class Ban:
         if name.split(".")[0] in banned:
             raise ImportError(name)
 sys.meta_path.insert(0, Ban())
-import atnet, nrnet, vgnet
+import atnet, lip2speech, lipread, nrnet, vgnet
 """
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, env=environment(), timeout=120)
