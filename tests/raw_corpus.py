@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import wave
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
 from tests.synthetic import draw_face, talking_landmarks
+from utils.media.painted_face import paint
 from utils.media.write import VideoWriter
 
 WIDTH, HEIGHT, FACE = 160, 128, 112
@@ -58,3 +60,17 @@ def save_landmarks(folder: Path, id: str, landmarks: np.ndarray) -> None:
     file = folder / f"{id}.npy"
     file.parent.mkdir(parents=True, exist_ok=True)
     np.save(file, landmarks)
+
+
+def painted_faces(count: int, side: int = 160) -> list[np.ndarray]:
+    """Painted faces that talk"""
+    return list(paint(talking_landmarks(count, 0)[0], side))
+
+
+def write_film(path: Path, pictures: Iterable[np.ndarray], fps: int = 25, sound: bool = True) -> Path:
+    pictures = list(pictures)
+    with VideoWriter(path, pictures[0].shape[1::-1], fps, audio=16000 if sound else None) as video:
+        for picture in pictures:
+            video.write(picture)
+            video.write_audio(tone(16000 // fps) if sound else ())
+    return path

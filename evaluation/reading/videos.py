@@ -20,7 +20,7 @@ from utils.errors import UserError
 
 BATCH = 64  # windows at a time
 SURE = 0.5  # probability from which a word is taken for one
-SHORTEST = 3  # frames on end in whose middle the same word must be found
+SHORTEST = 4  # frames on end in whose middle the same word must be found
 REACH = 1  # frames either side, over which a frame's probabilities are averaged
 
 
@@ -51,8 +51,7 @@ class ReadVideo:
 
     def words(self, sure: float = SURE) -> list[WordRead]:
         """Words in a window that slides over the video, frame by frame. sure: the least probability of a word"""
-        shares = self.shares(range(len(self.unseen)))
-        shares[self.unseen] = 0
+        shares = self.shares(range(len(self.unseen))).masked_fill(self.unseen.unsqueeze(1), 0)
         return found_words(shares, self.network.classes, sure)
 
     def words_at(self, spoken: Sequence[Spoken]) -> list[WordRead]:
@@ -89,7 +88,7 @@ class ReadVideo:
                     torch.ones(len(part), FRAMES) if insides is None else insides[start : start + BATCH]
                 )
                 boundary = boundary.to(windows)
-            logits = sum(self.network.recall(one, boundary)[0] for one in windows)
+            logits = torch.stack([self.network.recall(one, boundary)[0] for one in windows]).mean(0)
             found.append(logits.softmax(1).cpu())
         return torch.cat(found)
 

@@ -21,14 +21,11 @@ from models import Discriminator, load_model, save_model
 from models.lips.generator import LipToSpeech
 from preprocess.clip import Crop, RawClip, read_clip
 from tests.lips import small_lip_to_speech
-from tests.raw_corpus import tone, write_wav
-from tests.synthetic import talking_landmarks
+from tests.raw_corpus import painted_faces, tone, write_film, write_wav
 from utils.errors import UserError, run
 from utils.face.detector import FaceDetector
 from utils.face.landmarks import TEMPLATE
-from utils.media.painted_face import paint
 from utils.media.read import read_audio, read_video, video_start
-from utils.media.write import VideoWriter
 
 CPU = torch.device("cpu")
 WALL = np.full((160, 160, 3), 90, np.uint8)
@@ -49,20 +46,6 @@ def model() -> LipToSpeech:
     return small_lip_to_speech()
 
 
-def faces(count: int, side: int = 160) -> list[np.ndarray]:
-    """Painted faces that talk"""
-    return list(paint(talking_landmarks(count, 0)[0], side))
-
-
-def write(path: Path, pictures: Iterable[np.ndarray], fps: int = 25, sound: bool = True) -> Path:
-    pictures = list(pictures)
-    with VideoWriter(path, pictures[0].shape[1::-1], fps, audio=16000 if sound else None) as video:
-        for picture in pictures:
-            video.write(picture)
-            video.write_audio(tone(16000 // fps) if sound else ())
-    return path
-
-
 def wav_of(out: Path) -> np.ndarray:
     return read_audio(out.with_suffix(".wav"))
 
@@ -73,7 +56,7 @@ def picture_data(path: Path) -> list[bytes]:
 
 
 def test_a_face_gets_a_voice(model, tmp_path, capsys):
-    video = write(tmp_path / "a.mp4", faces(14))
+    video = write_film(tmp_path / "a.mp4", painted_faces(14))
     facts = give_voice(model, video, tmp_path / "new/b.mp4", CPU)
     assert (facts.frames, facts.seconds, facts.faceless) == (14, 0.56, 0) and isinstance(facts.text, str)
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["b.mp4", "b.wav"]
@@ -87,7 +70,7 @@ def test_a_face_gets_a_voice(model, tmp_path, capsys):
 
 
 def test_the_same_again_unless_seed_mirror_or_sharpness_change(model, tmp_path):
-    video = write(tmp_path / "a.mp4", faces(5), sound=False)
+    video = write_film(tmp_path / "a.mp4", painted_faces(5), sound=False)
     sounds = []
     for options in ({}, {}, dict(seed=1), dict(flip=False), dict(sharpness=2.0)):
         give_voice(model, video, tmp_path / "b.mp4", CPU, wav=tmp_path / "c.wav", **options)
@@ -101,10 +84,10 @@ def test_mouths_are_those_of_a_store(tmp_path, detector):
     """As preprocess.grid would cut them, but for JPEG"""
     head = np.full((200, 240, 3), 90, np.uint8)
     pictures = []
-    for number, face in enumerate(faces(40)):
+    for number, face in enumerate(painted_faces(40)):
         pictures.append(head.copy())
         pictures[-1][20:180, 20 + number : 180 + number] = face  # the head moves
-    video = write(tmp_path / "a.mp4", pictures)
+    video = write_film(tmp_path / "a.mp4", pictures)
     writer = StoreWriter(
         tmp_path / "a.h5",
         dict(fps=25, sample_rate=16000, size=128, template=TEMPLATE, parameters={}, versions={}),
@@ -122,7 +105,7 @@ def test_mouths_are_those_of_a_store(tmp_path, detector):
 
 @pytest.mark.parametrize(("count", "fps"), [(1, 25), (2, 25), (9, 12), (31, 60)])
 def test_the_sound_is_as_long_as_the_pictures(model, tmp_path, count, fps):
-    video = write(tmp_path / "a.mp4", faces(count), fps)
+    video = write_film(tmp_path / "a.mp4", painted_faces(count), fps)
     facts = give_voice(model, video, tmp_path / "b.mp4", CPU)
     assert abs(facts.seconds - count / fps) <= 0.04
     assert len(wav_of(tmp_path / "b.mp4")) == 640 * facts.frames
@@ -130,7 +113,10 @@ def test_the_sound_is_as_long_as_the_pictures(model, tmp_path, count, fps):
 
 
 def test_long_stretches_without_a_face_are_silent(model, tmp_path, capsys):
-    video = write(tmp_path / "a.mp4", [*faces(6), *[WALL] * 27, *faces(5), *[WALL] * 3, *faces(3)])
+    video = write_film(
+        tmp_path / "a.mp4",
+        [*painted_faces(6), *[WALL] * 27, *painted_faces(5), *[WALL] * 3, *painted_faces(3)],
+    )
     facts = give_voice(model, video, tmp_path / "b.mp4", CPU)
     assert (facts.frames, facts.faceless) == (44, 30)
     notes = [line for line in capsys.readouterr().err.splitlines() if "note" in line]
@@ -147,7 +133,10 @@ def test_runs_are_counted_from_their_first_to_their_last_frame():
 
 def test_a_chosen_voice(tmp_path):
     chooser, plain = small_lip_to_speech(voice=6), small_lip_to_speech()
-    video, voice = write(tmp_path / "a.mp4", faces(3)), write_wav(tmp_path / "v.wav", tone(16000))
+    video, voice = (
+        write_film(tmp_path / "a.mp4", painted_faces(3)),
+        write_wav(tmp_path / "v.wav", tone(16000)),
+    )
     facts = give_voice(chooser, video, tmp_path / "b.mp4", CPU, voice=voice)
     assert facts.frames == 3
     write_wav(tmp_path / "silence.wav", np.zeros(16000))
@@ -173,7 +162,7 @@ class Tracker:
 
 def test_memory_does_not_grow_with_the_video(model, tmp_path, monkeypatch):
     """Of 150 frames few are held at a time, in both passes"""
-    video, alive, most = write(tmp_path / "a.mp4", [WALL] * 150), 0, 0
+    video, alive, most = write_film(tmp_path / "a.mp4", [WALL] * 150), 0, 0
 
     def counted(path: Path) -> Iterator[np.ndarray]:
         nonlocal alive, most
@@ -195,7 +184,7 @@ def test_memory_does_not_grow_with_the_video(model, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("stage", ["track_face", "look", "speak", "griffin_lim"])
 def test_ctrl_c_leaves_what_was_there(model, tmp_path, monkeypatch, stage):
-    video = write(tmp_path / "a.mp4", faces(2))
+    video = write_film(tmp_path / "a.mp4", painted_faces(2))
     for name in ("b.mp4", "b.wav"):
         (tmp_path / name).write_bytes(b"old")
 
@@ -218,17 +207,17 @@ def test_where_results_go():
 
 def bad_inputs(folder: Path) -> dict[str, str]:
     """Names of bad videos in the folder: what is said about them"""
-    write(folder / "wall.mp4", [WALL] * 4)
+    write_film(folder / "wall.mp4", [WALL] * 4)
     tiny = np.full((300, 400, 3), 90, np.uint8)
-    small = Image.fromarray(faces(1, 256)[0]).resize((28, 28), Image.Resampling.BOX)
+    small = Image.fromarray(painted_faces(1, 256)[0]).resize((28, 28), Image.Resampling.BOX)
     tiny[100:128, 100:128] = np.asarray(small)
-    write(folder / "tiny.mp4", [tiny] * 3)
-    whole = write(folder / "whole.mp4", faces(50)).read_bytes()
+    write_film(folder / "tiny.mp4", [tiny] * 3)
+    whole = write_film(folder / "whole.mp4", painted_faces(50)).read_bytes()
     (folder / "cut.mp4").write_bytes(whole[: 2 * len(whole) // 3])
     (folder / "empty.mp4").write_bytes(b"")
     (folder / "text.mp4").write_text("no video")
     write_wav(folder / "sound.wav", tone(16000))
-    Image.fromarray(faces(1)[0]).save(folder / "still.jpg")
+    Image.fromarray(painted_faces(1)[0]).save(folder / "still.jpg")
     return {
         "wall.mp4": "no face found",
         "tiny.mp4": "too small|no face found",
@@ -263,13 +252,13 @@ def test_a_face_that_is_too_small(model, tmp_path, capsys, monkeypatch):
                 yield points / 6
 
     monkeypatch.setattr(videos, "FaceDetector", Far)
-    video = write(tmp_path / "a.mp4", [WALL] * 3)
+    video = write_film(tmp_path / "a.mp4", [WALL] * 3)
     assert "magnified 4.8 times" in said(capsys, model, video, tmp_path / "b.mp4")
     assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
 
 
 def test_bad_places_are_one_line_and_the_input_stays(model, tmp_path, capsys):
-    video = write(tmp_path / "a.mp4", faces(2))
+    video = write_film(tmp_path / "a.mp4", painted_faces(2))
     before = video.read_bytes()
     (tmp_path / "folder.mp4").mkdir()
     (tmp_path / "link.mp4").symlink_to(video)
