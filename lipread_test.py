@@ -42,8 +42,8 @@ from evaluation.intervals import split_intervals
 from evaluation.noise import read_recordings
 from evaluation.output import progress, run_facts, write_json
 from evaluation.reading.read import AUDIO, INPUTS, VIDEO, Outcome, WordReader, names_of
+from evaluation.reading.sliding import SURE
 from evaluation.reading.table import ReadingTable
-from evaluation.reading.videos import SURE
 from models import load_model
 from models.reading.backends import BACKENDS
 from models.reading.reader import LipReader
@@ -205,7 +205,7 @@ def publish(args: Namespace, table: ReadingTable, facts: dict) -> None:
 
 def read_video(args: Namespace, device: torch.device) -> None:
     """--video: prints the words that are read from a face, and writes them as subtitles"""
-    from evaluation.reading.videos import ReadVideo, known_words, lines, subtitles
+    from evaluation.reading.videos import known_words, lines, subtitles, watch
 
     if not is_main():  # one video is no work to share
         return
@@ -215,7 +215,7 @@ def read_video(args: Namespace, device: torch.device) -> None:
     if out.resolve() == args.video.resolve():
         raise UserError(f"{out}: is the video itself; choose another name for the subtitles")
     writable_folder(out.parent)
-    video = ReadVideo(network, args.video, args.test_aug)
+    video = watch(network, args.video, args.test_aug)
     words = video.words(args.sure) if spoken is None else video.words_at(spoken)
     with replacing(out) as part:
         part.write_text("".join(subtitles(words)), encoding="utf-8")

@@ -26,19 +26,18 @@ import h5py
 import numpy as np
 from tqdm import tqdm
 
-from data.lips.words import FRAMES, word_window
+from data.lips.words import FRAMES, grid_words, word_window
 from data.splits import SPLITS, clip_ids
 from data.store import Clip, ClipStore, group_of
 from data.store_writer import ClipArrays, write_attributes, write_clip, write_index
 from preprocess.clip import clip_mfcc
 from preprocess.contact_sheet import draw_contact_sheet
 from preprocess.corpus import beside, list_skipped
-from utils.align import Spoken, find_align, from_text, read_align
+from utils.align import Spoken
 from utils.audio import SAMPLES_PER_FRAME
 from utils.cli import add_flag, parser
 from utils.errors import UserError, run
 from utils.files import replacing
-from utils.grammar import GRID_WORDS
 
 OF_THE_SENTENCE = {"words", "first_frame", "source_frames"}  # metadata that do not hold for a word's clip
 
@@ -81,7 +80,7 @@ def plan(store: ClipStore, args: Namespace) -> tuple[dict[str, list[Cut]], dict[
         try:
             if clip.id not in splits:
                 raise UserError(f"in none of the lists of {args.splits}")
-            found = sentence(clip, splits[clip.id], times(clip, args.align))
+            found = sentence(clip, splits[clip.id], grid_words(clip, args.align))
         except UserError as error:
             skipped[clip.id] = str(error)
             continue
@@ -98,26 +97,6 @@ def sentence(clip: Clip, split: str, words: list[Spoken]) -> list[Cut]:
         cut(f"{word.word}/{split}/{name}_{number}", word, offset)
         for number, word in enumerate(words, start=1)
     ]
-
-
-def times(clip: Clip, folder: Path | None) -> list[Spoken]:
-    """The words of a clip, out of a folder's .align files, or else its metadata.
-
-    Raises UserError with the reason where there are none, or one that is none of GRID's.
-    """
-    speaker, name = group_of(clip.id), Path(clip.id).name
-    homes = [place / speaker for place in (folder, folder / "align", folder / "alignments")] if folder else []
-    file = find_align(name, *homes)
-    if file:
-        words = read_align(file)
-    elif "words" in clip.metadata:
-        words = from_text(clip.metadata["words"], "times of its words")
-    else:
-        raise UserError(f"no {folder / clip.id}.align" if folder else "no times of its words; see --align")
-    unknown = [word.word for word in words if word.word not in GRID_WORDS]
-    if unknown or not words:
-        raise UserError(f"its word {unknown[0]!r} is none of GRID's 51" if unknown else "it has no words")
-    return words
 
 
 def cut(id: str, spoken: Spoken, offset: int) -> Cut:

@@ -20,11 +20,13 @@ from torch.utils.data import Dataset
 from data.lips.mouths import KeptClips, draw_changes
 from data.loader import Sampling
 from data.splits import clip_ids
-from data.store import Clip, ClipStore
+from data.store import Clip, ClipStore, group_of
+from utils.align import Spoken, find_align, from_text, read_align
 from utils.audio import FPS
 from utils.audio.log_mel import log_mel
 from utils.errors import UserError
 from utils.face.mouth import cut_mouths, mouth_window
+from utils.grammar import GRID_WORDS
 
 FRAMES, COLUMNS = 29, 4  # of a clip, and mel columns of each
 MOST_BANDS, MOST_COLUMNS = 10, 20  # of a mel that are hidden in training, the original's
@@ -79,6 +81,26 @@ def word_clip(clip: Clip, size: int, view: float) -> WordClip:
     boundary = boundary_of(notes, clip.length)
     made = WordClip(cut_mouths(clip.frames(), window, size), log_mel(clip.audio), boundary)
     return around(made, -int(notes.get("first_frame", 0)), int(notes.get("source_frames", clip.length)))
+
+
+def grid_words(clip: Clip, folder: Path | None = None) -> list[Spoken]:
+    """The words of a clip of GRID with their times, out of a folder's .align files, or else its metadata.
+
+    Raises UserError with the reason where there are none, or one that is none of GRID's.
+    """
+    speaker, name = group_of(clip.id), Path(clip.id).name
+    homes = [place / speaker for place in (folder, folder / "align", folder / "alignments")] if folder else []
+    file = find_align(name, *homes)
+    if file:
+        words = read_align(file)
+    elif "words" in clip.metadata:
+        words = from_text(clip.metadata["words"], "times of its words")
+    else:
+        raise UserError(f"no {folder / clip.id}.align" if folder else "no times of its words; see --align")
+    unknown = [word.word for word in words if word.word not in GRID_WORDS]
+    if unknown or not words:
+        raise UserError(f"its word {unknown[0]!r} is none of GRID's 51" if unknown else "it has no words")
+    return words
 
 
 def word_window(start: float, end: float, offset: int = 0) -> tuple[int, int, int]:

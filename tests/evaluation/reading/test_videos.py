@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from evaluation.reading import videos
-from evaluation.reading.videos import ReadVideo, WordRead, found_words, known_words, lines, subtitles
+from evaluation.reading.sliding import SeenMouth, WordRead, found_words
+from evaluation.reading.videos import known_words, lines, subtitles, watch
 from models.reading.reader import LipReader
 from utils.align import Spoken
 from utils.errors import UserError
@@ -31,11 +32,11 @@ class Track:
         self.silent = torch.tensor(silent).numpy()
 
 
-def read(monkeypatch, model: LipReader, mouths: torch.Tensor, mirrored: bool = False, unseen=()) -> ReadVideo:
+def read(monkeypatch, model: LipReader, mouths: torch.Tensor, mirrored: bool = False, unseen=()) -> SeenMouth:
     silent = [number in unseen for number in range(len(mouths))]
     monkeypatch.setattr(videos, "track_face", lambda video, size, view: Track(silent))
     monkeypatch.setattr(videos, "cut_from", lambda video, track, size: iter(mouths.split(32)))
-    return ReadVideo(model, Path("face.mp4"), mirrored)
+    return watch(model, Path("face.mp4"), mirrored)
 
 
 def random_mouths(frames: int) -> torch.Tensor:
