@@ -13,7 +13,9 @@ How. The network gets one frame of the clip, the one whose landmarks are nearest
 example frame itself is left out of every figure of pictures. Landmark figures come from dlib's landmarks in the
 generated frames against dlib's landmarks in the true frames, both enlarged to 512 pixels alike; nothing is aligned.
 Rows: VG-net with either kind of landmarks, a static face (the example in all frames), and the true frames; with -still
-also what VG-net paints over, which for one with a warp is the warped example. On a store of larger crops than the
+also what VG-net paints over, which for one with a warp is the warped example; with --nr_model the chain with NR-net's
+landmarks. Where it is known when which word is said, in the store or in the files of -align, a lip reader judges all
+rows: which share of the words it reads off them. On a store of larger crops than the
 network's (preprocess.grid --size 512) frames are composed at the crops' own size as demo.py does it, and a row more has
 the network's frames, enlarged.
 """
@@ -21,26 +23,27 @@ the network's frames, enlarged.
 from __future__ import annotations
 
 import sys
-import zlib
 from argparse import Namespace
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
-from animation.composition import Change, Composer
-from animation.original import CANONICAL_FACE, is_original
-from animation.stream import Subject, frame_stream, landmark_stream, network_input, rechunk
-from data.atnet import clip_motion
+from animation.clips import Animation, Example, example_index, from_sound, landmark_noise, write_video
+from animation.original import is_original
 from data.splits import clip_ids, spread
 from data.store import Clip, ClipStore
 from evaluation.flags import add_evaluation_flags, heard, parse_command
 from evaluation.landmark_metrics import mean
 from evaluation.output import progress
 from evaluation.paper_metrics import summed_mouth_distance
+from evaluation.reading.judge import LipJudge
 from evaluation.rows import (
     DETECTION_SIDE,
+    FROM_NOISY,
     FROM_SPEECH,
     FROM_TRUTH,
     PLAIN,
@@ -58,29 +61,23 @@ from evaluation.rows import (
     picture_scores,
     publish,
 )
-from models import ATNet, ATNetSingle, VGNet, WhisperATNet, load_model
-from utils.audio import SAMPLE_RATE, SAMPLES_PER_FRAME
+from models import ATNet, ATNetSingle, NRNet, VGNet, WhisperATNet, load_model
+from models.reading.reader import LipReader
 from utils.cli import add_flag, add_number, add_switch, parser
 from utils.distributed import is_main, launch, share_out
 from utils.errors import UserError, run
-from utils.face.alignment import crop_face, scaling
-from utils.face.basis import LandmarkBasis
 from utils.face.detector import FaceDescriptor, FaceDetector
-from utils.face.landmarks import TEMPLATE, denoise, denormalise, normalise
+from utils.face.landmarks import denoise, normalise
 from utils.files import writable_folder
-from utils.media.drawing import draw_landmarks, enlarge, grid
-from utils.media.images import to_network, to_tensor, to_uint8
-from utils.media.write import VideoWriter
 
 CAPTIONS = {
     FROM_TRUTH: "true landmarks",
     PLAIN: "enlarged",
     STILL: "still image",
     FROM_SPEECH: "from the sound",
+    FROM_NOISY: "by NR-net",
 }
-TILE = 192
-# The original's landmark unit in ours, half image sizes: by the breadth of an average face, jaw end to jaw end.
-ORIGINAL_UNIT = float(np.ptp(normalise(TEMPLATE)[0::2]) / np.ptp(CANONICAL_FACE[0::2]))
+READER = Path(__file__).parent / "weights/lipread.safetensors"
 
 
 def parse_args(argv: list[str] | None = None) -> Namespace:
@@ -97,17 +94,22 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
     noise = "sigma of Gaussian noise on every landmark, in the original's units, where a face is 1.55 wide"
     add_number(options, "landmark_noise", 0.0, noise, least=0)
     add_switch(options, "still", False, "measure what the network paints over, too: the warped example")
+    add_flag(options, "nr_model", type=Path, help="weights of an NR-net: measure the chain with it too")
+    help = "weights of a lip reader of GRID's words, who judges all rows (default: the shipped)"
+    add_flag(options, "reader", type=Path, default=READER if READER.is_file() else None, help=help)
+    help = "folder of GRID's .align files, for a store that does not tell when its words are said"
+    add_flag(options, "align", type=Path, metavar="GRID", help=help)
     add_evaluation_flags(options, "results/vgnet_test")
     return parse_command(options, "vgnet_test.py", argv)
 
 
 @dataclass
 class Networks:
-    """What is measured; at_net may be absent."""
+    """What is measured: a VG-net, and by name of row what makes landmarks for it out of sound; who judges its lips"""
 
     vg_net: VGNet
-    at_net: ATNet | ATNetSingle | WhisperATNet | None
-    device: torch.device
+    speakers: dict[str, nn.Module]
+    reader: LipReader | None
 
     @classmethod
     def load(cls, args: Namespace, size: int, device: torch.device) -> Networks:
@@ -121,88 +123,37 @@ class Networks:
             raise UserError(
                 f"{args.model_name}: makes {vg_net.config['size']} pixels, the store's crops have only {size}"
             )
-        if args.at_model is None:
-            return cls(vg_net, None, device)
-        at_net = load_model(args.at_model, device, expect=(ATNet, ATNetSingle, WhisperATNet))
-        if at_net.config["space"] != "motion":
-            raise UserError(f"{args.at_model}: gives the original release's whole faces; see demo.py")
-        return cls(vg_net, at_net, device)
-
-
-@dataclass
-class Animation:
-    """Pictures (T, S, S, 3) uint8 of the clip's size, with landmarks (T, 136), normalised, that they were made by
-
-    frames: composed; plain: as the network makes them; attention; still: what it paints over. All but the first are
-    enlarged from the network's size.
-    """
-
-    frames: np.ndarray
-    plain: np.ndarray
-    attention: np.ndarray
-    still: np.ndarray
-    landmarks: np.ndarray
-
-
-@dataclass
-class Example:
-    """The frame (S, S, 3) to animate, its landmarks (136,), normalised, and frames to make at a time"""
-
-    picture: np.ndarray
-    landmarks: np.ndarray
-    chunk: int
-
-    def animate(self, networks: Networks, landmarks: np.ndarray) -> Animation:
-        """landmarks (T, 136) -> frames, with carried state"""
-        side, size = len(self.picture), networks.vg_net.config["size"]
-        shrink = scaling(size / side)
-        image = to_network(to_tensor(crop_face(self.picture, shrink, size))).to(networks.device)
-        compose = Composer(self.picture, shrink, denormalise(self.landmarks, size), size)
-        pictures = []
-        for _, output in frame_stream(
-            networks.vg_net, image, self.landmarks, rechunk([landmarks], self.chunk)
+        speakers = {}
+        for name, path, kinds in (
+            (FROM_SPEECH, args.at_model, (ATNet, ATNetSingle, WhisperATNet)),
+            (FROM_NOISY, args.nr_model, NRNet),
         ):
-            kinds = [
-                to_uint8(output.frames[0]),
-                to_uint8(output.attention[0], low=0.0),
-                to_uint8(output.still[0]),
-            ]
-            frames = kinds[0] if side == size else np.stack([compose(c).copy() for c in Change.of(output)])
-            pictures.append((frames, *(np.stack([enlarge(one, side) for one in kind]) for kind in kinds)))
-        return Animation(*(np.concatenate(kind) for kind in zip(*pictures, strict=True)), landmarks)
-
-
-def example_index(clip: Clip, size: int, choice: str) -> int:
-    """The number of the frame to animate: the first, or the one with the least motion away from rest"""
-    return 0 if choice == "first" else int(np.linalg.norm(clip_motion(clip, size)[0], axis=1).argmin())
-
-
-def landmark_noise(clip: Clip, sigma: float) -> np.ndarray:
-    """Gaussian noise (T, 136) for normalised landmarks, the same in every run; sigma in the original's units"""
-    random = np.random.default_rng(zlib.crc32(clip.id.encode()))
-    return (random.standard_normal((clip.length, 136)) * sigma * ORIGINAL_UNIT).astype(np.float32)
+            if path is not None:
+                speakers[name] = load_model(path, device, expect=kinds)
+                if speakers[name].config["space"] != "motion":
+                    raise UserError(f"{path}: gives whole faces, of the original release; see demo.py")
+        reader = load_model(args.reader, device, expect=LipReader) if args.reader else None
+        return cls(vg_net, speakers, reader)
 
 
 def animations(
     networks: Networks, clip: Clip, real: np.ndarray, example: int, args: Namespace
 ) -> dict[str, Animation]:
     """The clip as VG-net makes it, by name of row"""
-    size = real.shape[1]
+    size, vg_net = real.shape[1], networks.vg_net
     steady = denoise(clip.landmarks)
     true = normalise(steady, size)
     noise = landmark_noise(clip, args.landmark_noise)
     still = Example(real[example], true[example], args.batch_size)
-    made = {FROM_TRUTH: still.animate(networks, true + noise)}
-    if size > networks.vg_net.config["size"]:
+    made = {FROM_TRUTH: still.animate(vg_net, true + noise)}
+    if size > vg_net.config["size"]:
         made[PLAIN] = replace(made[FROM_TRUTH], frames=made[FROM_TRUTH].plain)
     if args.still:
         made[STILL] = replace(made[FROM_TRUTH], frames=made[FROM_TRUTH].still)
-    if networks.at_net is not None:
-        subject = Subject.from_crop(LandmarkBasis.of(networks.at_net), steady[example], size)
-        audio = heard(clip.audio, clip.id, args.snr)
-        sound = rechunk([network_input(networks.at_net, audio, len(real))], args.batch_size)
-        spoken = np.concatenate(list(landmark_stream(networks.at_net, subject, sound)))
-        made[FROM_SPEECH] = still.animate(networks, (spoken + noise).astype(np.float32))
+    audio = heard(clip.audio, clip.id, args.snr)
+    for name, speaker in networks.speakers.items():
+        spoken = from_sound(speaker, audio, len(real), steady[example], size, args.batch_size)
+        made[name] = still.animate(vg_net, (spoken + noise).astype(np.float32))
     return made
 
 
@@ -210,11 +161,11 @@ def score(
     frames: dict[str, np.ndarray],
     clip: Clip,
     example: int,
-    judges: tuple[FaceDetector, FaceDescriptor],
+    judges: tuple[FaceDetector, FaceDescriptor, LipJudge | None],
     paper: bool,
 ) -> Rows:
     """One clip's figures. frames: (T, H, W, 3) uint8 by row, or (1, H, W, 3) of a still one."""
-    real, (detector, descriptor) = frames[TRUTH], judges
+    real, (detector, descriptor, lips) = frames[TRUTH], judges
     found = {name: detect_landmarks(detector, one) for name, one in frames.items()}
     person = describe_face(descriptor, real[example], found[TRUTH][example])
     truth, rows = Truth.of_detections(found[TRUTH], clip.audio), {}
@@ -224,6 +175,8 @@ def score(
         scores |= eye_scores(made, real, landmarks, found[TRUTH], example)
         scores["identity"] = identity_score(descriptor, made, landmarks, person)
         scores["undetected"] = float(np.isnan(landmarks).any((1, 2)).sum())
+        if lips is not None:
+            scores |= lips.scores(made, clip)
         if paper:
             scores["paper_lmd_sum"] = mean(summed_mouth_distance(landmarks, found[TRUTH]))
             scores |= original_scores(made, real, example)
@@ -231,19 +184,17 @@ def score(
     return rows
 
 
-def write_video(clip: Clip, made: dict[str, Animation], folder: Path) -> None:
-    """real | what was made, by row | attention | landmarks, the last two of the last row"""
-    last = list(made.values())[-1]
-    captions = ["real", *(CAPTIONS[name] for name in made), "attention", "landmarks"]
-    points = denormalise(last.landmarks, TILE)
-    height, width = grid([np.zeros((TILE, TILE, 3), np.uint8)] * len(captions), captions=captions).shape[:2]
-    path, audio = folder / f"{clip.id.replace('/', '_')}.mp4", clip.audio
-    with VideoWriter(path, (width, height), audio=SAMPLE_RATE) as video:
-        for number, frame in enumerate(clip.frames().movedim(1, -1).numpy()):
-            pictures = [frame, *(one.frames[number] for one in made.values()), last.attention[number]]
-            tiles = [*(enlarge(picture, TILE) for picture in pictures), draw_landmarks(TILE, points[number])]
-            video.write(grid(tiles, captions=captions))
-            video.write_audio(audio[number * SAMPLES_PER_FRAME : (number + 1) * SAMPLES_PER_FRAME])
+def lip_judge(reader: LipReader | None, args: Namespace, clips: Iterable[Clip]) -> LipJudge | None:
+    """Who reads words off the frames; nobody without weights, or where no clip tells when its words are said
+
+    Raises UserError there where -align was given: it then lacks these clips.
+    """
+    judge = LipJudge(reader, args.align) if reader is not None else None
+    if judge is None or any(judge.words(clip) for clip in clips):
+        return judge
+    if args.align is not None:
+        raise UserError(f"{args.align}: tells of none of these clips when its words are said")
+    return None
 
 
 def evaluate(args: Namespace, device: torch.device) -> None:
@@ -251,7 +202,8 @@ def evaluate(args: Namespace, device: torch.device) -> None:
     store = ClipStore(args.dataset_dir)
     networks = Networks.load(args, store.size, device)
     ids = spread(clip_ids(store, args.dataset, args.split, args.splits), args.clips)
-    folder, judges = writable_folder(args.sample_dir), (FaceDetector(), FaceDescriptor())
+    lips = lip_judge(networks.reader, args, (store[id] for id in ids))
+    folder, judges = writable_folder(args.sample_dir), (FaceDetector(), FaceDescriptor(), lips)
 
     def work(number: int) -> tuple[Rows, dict[str, Animation] | None]:
         clip = store[ids[number]]
@@ -266,10 +218,12 @@ def evaluate(args: Namespace, device: torch.device) -> None:
     answers = progress(share_out(range(len(ids)), work), len(ids))
     for id, (rows, made) in zip(ids, answers, strict=True):
         if is_main() and made:
-            write_video(store[id], made, folder)
+            write_video(store[id], made, CAPTIONS, folder)
         clips[id] = rows
     if is_main():
         weights = {"vg_net": str(args.model_name), "at_net": args.at_model and str(args.at_model)}
+        weights |= {"nr_net": args.nr_model and str(args.nr_model)}
+        weights |= {"reader": str(args.reader) if lips else None}
         detection = f"dlib HOG and 68 points, crops enlarged to {DETECTION_SIDE} pixels"
         publish(args, device, clips, {"weights": weights, "example": args.example, "detector": detection})
 

@@ -14,14 +14,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models import WhisperATNet
+from models import NRNet, WhisperATNet
 from models.atnet_whisper import BEFORE, STEP, WINDOW
-from utils.audio import SAMPLES_PER_FRAME
+from utils.audio import SAMPLE_RATE, SAMPLES_PER_FRAME
 from utils.audio.mfcc import AudioWindows, windows
-from utils.audio.raw_speech import SpeechWindows
+from utils.audio.raw_speech import SPEECH_RATE, SpeechWindows, set_level, speech_windows
 from utils.audio.windows import cut
 from utils.face.basis import LandmarkBasis
 from utils.face.landmarks import denormalise, normalise
+from utils.media.read import resample
 
 
 @dataclass
@@ -74,9 +75,15 @@ def sound_frames(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
 
 
 def network_input(at_net: nn.Module, audio: np.ndarray, frames: int) -> np.ndarray:
-    """audio (N,) -> what AT-nets hear of so many frames: windows (T, 28, 12), or a WhisperATNet its rows (T, 640)"""
+    """audio (N,) -> what AT-nets hear of so many frames: windows (T, 28, 12); a WhisperATNet rows of sound (T, 640), an
+    NR-net raw speech of one loudness (T, 2240)
+    """
     if isinstance(at_net, WhisperATNet):
         return cut(audio, 0, frames * SAMPLES_PER_FRAME).reshape(frames, -1)
+    if isinstance(at_net, NRNet):
+        return speech_windows(
+            set_level(resample(audio, SAMPLE_RATE, SPEECH_RATE), at_net.config["level"]), frames
+        )
     return windows(audio, frames)
 
 

@@ -117,6 +117,14 @@ GROUPS = {
             "variance of the luma's Laplacian in the mouth box, over that of the true frames",
         ),
     },
+    "lips": {
+        "words_read": Figure(
+            "words read",
+            3,
+            "share of the clips' words that the lip reader reads right off the frames, mirrored too",
+        ),
+        "words_judged": Figure("of", 0, "how many words these are"),
+    },
     "speech": {
         "stoi": Figure(
             "STOI", 3, "short-time objective intelligibility (Taal et al. 2011), pystoi, at 16 kHz"

@@ -47,8 +47,10 @@ DETECTION_SIDE = 512  # a crop is enlarged to this before dlib, which rounds lan
 STATIC, TRUTH = "static face", "ground truth"  # the rows that every table has
 AT_NET, PROJECTED = "AT-net", "truth on the PCA basis"  # of atnet_test.py
 FROM_TRUTH, FROM_SPEECH = "VG-net, true landmarks", "VG-net, AT-net's landmarks"  # of vgnet_test.py
+FROM_NOISY = "VG-net, NR-net's landmarks"
 PLAIN, STILL = "VG-net's frames enlarged, true landmarks", "still image, true landmarks"
 
+TOTALS = {"undetected", "words_judged"}  # figures that are sums over clips, not means
 Scores = dict[str, float]
 
 
@@ -102,11 +104,11 @@ def measure(truth: Truth, landmarks: np.ndarray, scores: Scores | None = None) -
 
 
 def summary(clips: Sequence[Measured]) -> Scores:
-    """Means over clips; the correlation over all frames; offsets of the mean correlation curves; a total of faces not
-    found."""
+    """Means over clips; the correlation over all frames; offsets of the mean correlation curves; totals of
+    faces not found and of words."""
     means = {name: mean([clip.scores[name] for clip in clips]) for name in clips[0].scores}
-    if "undetected" in means:
-        means["undetected"] = sum(clip.scores["undetected"] for clip in clips)
+    for name in TOTALS & means.keys():
+        means[name] = sum(clip.scores[name] for clip in clips)
     still = np.isnan(means["opening_correlation"])
     openings = zip(*(clip.openings for clip in clips), strict=True)
     pooled = float("nan") if still else pooled_correlation(*openings)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from data.lips.words import grid_words
+from data.lips.words import FRAMES, grid_words, word_window
 from data.store import Clip
 from evaluation.reading.sliding import SeenMouth
 from models.reading.reader import LipReader
@@ -29,12 +29,18 @@ class LipJudge:
         self.network, self.align, self.mirrored = network.eval(), align, mirrored
 
     def words(self, clip: Clip) -> list[Spoken]:
-        """What is said in a clip, of the words that the network knows; nothing where nobody knows when"""
+        """What is said in a clip, of the words that the network knows; nothing where nobody knows when
+
+        As in stores of words, one whose middle the clip lacks is left out.
+        """
         try:
             spoken = grid_words(clip, self.align)
         except UserError:
             return []
-        return [word for word in spoken if word.word in self.network.classes]
+        known = [word for word in spoken if word.word in self.network.classes]
+        first = int(clip.metadata.get("first_frame", 0))
+        middles = [word_window(word.start, word.end, first)[0] + FRAMES // 2 for word in known]
+        return [word for word, middle in zip(known, middles, strict=True) if 0 <= middle < clip.length]
 
     def scores(self, frames: np.ndarray, clip: Clip) -> dict[str, float]:
         """frames (T, H, W, 3) uint8 that were made for a clip of the store, in its crops, or (1, H, W, 3) of a still

@@ -12,13 +12,15 @@ import torch
 from skimage import data
 
 import vgnet_test
+from animation import clips
 from animation.blinks import close_lids
 from data.store import ClipStore
 from data.store_writer import StoreWriter
 from evaluation.rows import detect_landmarks, eye_scores
 from models import ATNet, VGNet, save_model
+from models.reading.reader import LipReader
 from models.warp import landmark_warp
-from tests.synthetic import make_basis, make_clip
+from tests.synthetic import make_basis, make_clip, save_nrnet
 from utils.errors import run
 from utils.face.alignment import apply_transform, crop_face, crop_transforms
 from utils.face.detector import FaceDetector
@@ -169,7 +171,7 @@ def test_chunks_equal_the_whole(home):
     landmarks = normalise(clip.landmarks)
     picture = clip.frames([0])[0].movedim(0, -1).numpy()
     whole, chunks = (
-        vgnet_test.Example(picture, landmarks[0], length).animate(networks, landmarks)
+        clips.Example(picture, landmarks[0], length).animate(networks.vg_net, landmarks)
         for length in (FRAMES, 4)
     )
     assert np.abs(whole.frames.astype(int) - chunks.frames).max() <= 1
@@ -183,7 +185,7 @@ def test_larger_crops_are_composed_at_their_own_size(home):
     points = FaceDetector().landmarks(photo, FaceDetector().detect(photo)[0])
     transform = crop_transforms(points[None], 256)[0]
     picture, landmarks = crop_face(photo, transform, 256), normalise(apply_transform(transform, points), 256)
-    made = vgnet_test.Example(picture, landmarks, 2).animate(networks, landmarks[None].repeat(3, 0))
+    made = clips.Example(picture, landmarks, 2).animate(networks.vg_net, landmarks[None].repeat(3, 0))
     assert made.frames.shape == made.plain.shape == made.still.shape == (3, 256, 256, 3)
     assert np.abs(made.frames.astype(int) - picture).mean() < 0.5
     assert np.abs(made.plain.astype(int) - picture).mean() > 1
@@ -192,15 +194,15 @@ def test_larger_crops_are_composed_at_their_own_size(home):
 def test_the_example_is_the_frame_nearest_rest(home):
     clip = ClipStore(home / "store.h5")["s1/clip1"]
     openings = clip.landmarks[:, INNER_MOUTH, 1].max(1) - clip.landmarks[:, INNER_MOUTH, 1].min(1)
-    assert openings[vgnet_test.example_index(clip, 128, "rest")] < np.quantile(openings, 0.4)
-    assert vgnet_test.example_index(clip, 128, "first") == 0
+    assert openings[clips.example_index(clip, 128, "rest")] < np.quantile(openings, 0.4)
+    assert clips.example_index(clip, 128, "first") == 0
 
 
 def test_landmark_noise_is_in_the_originals_units(home):
     store = ClipStore(home / "store.h5")
     clip = store[store.ids[0]]
-    noise = vgnet_test.landmark_noise(clip, 0.1)
-    assert noise.shape == (clip.length, 136) and not vgnet_test.landmark_noise(clip, 0.0).any()
+    noise = clips.landmark_noise(clip, 0.1)
+    assert noise.shape == (clip.length, 136) and not clips.landmark_noise(clip, 0.0).any()
     # 0.1 of a unit in which a face is 1.55 wide, in half image sizes
     breadth = np.ptp(normalise(TEMPLATE)[::2])
     assert noise.std() == pytest.approx(0.1 / 1.55 * breadth, rel=0.05)
@@ -297,3 +299,32 @@ def test_mistakes_are_one_line_and_leave_nothing(home, tmp_path, capsys):
         error = capsys.readouterr().err.strip().splitlines()[-1]
         assert error.startswith("error: ") and named in error, (name, error)
         assert not list((tmp_path / "out").glob("*")), name
+
+
+def test_nr_net_speaks_and_a_lip_reader_judges_all_rows(home, tmp_path, capsys):
+    (tmp_path / "align/s1").mkdir(parents=True)
+    for number in range(2):
+        (tmp_path / f"align/s1/clip{number}.align").write_text(
+            "0 5000 sil\n5000 10000 bin\n10000 13000 now\n"
+        )
+    torch.manual_seed(0)
+    reader = LipReader(["bin", "now"], size=32, view=0.7, front=4, hearing=4, width=16, slots=8)
+    with torch.no_grad():  # who takes every mouth for one word
+        reader.backend.out.weight.zero_()
+        reader.backend.out.bias.copy_(torch.tensor([1.0, 0.0]))
+    save_model(tmp_path / "reader.safetensors", reader)
+    save_nrnet(tmp_path / "nrnet.safetensors")
+    more = ["--nr_model", tmp_path / "nrnet.safetensors", "--reader", tmp_path / "reader.safetensors"]
+    more = [str(one) for one in [*more, "--videos", 1, "--clips", 2]]
+    assert evaluate(command(home, tmp_path, *more, "-align", str(tmp_path / "align"))) == 0
+    rows = json.loads((tmp_path / "metrics.json").read_text())["rows"]
+    assert list(rows) == [vgnet_test.FROM_TRUTH, vgnet_test.FROM_NOISY, vgnet_test.STATIC, vgnet_test.TRUTH]
+    assert all((row["words_read"], row["words_judged"]) == (0.5, 4) for row in rows.values())
+    assert "words read" in capsys.readouterr().out and (tmp_path / "s1_clip0.mp4").is_file()
+    assert evaluate(command(home, tmp_path / "plain", "--clips", "1", "--videos", "0", *more[2:4])) == 0
+    assert (
+        "words_read" not in json.loads((tmp_path / "plain/metrics.json").read_text())["rows"]["ground truth"]
+    )
+    capsys.readouterr()
+    assert evaluate(command(home, tmp_path / "none", "-align", str(home), *more[2:4])) == 2
+    assert "tells of none of these clips when its words are said" in capsys.readouterr().err
