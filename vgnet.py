@@ -25,6 +25,8 @@ from data.splits import clip_ids
 from data.store import ClipStore
 from data.vgnet import PortraitSamples
 from models import Discriminator, MouthDiscriminator, VGNet, VGOutput, load_model
+from models.reading.critic import ReadingCritic
+from models.reading.reader import LipReader
 from models.vgnet import ATTENTIONS, WARPS
 from training.export import take_weights
 from training.flags import add_training_flags
@@ -37,6 +39,8 @@ from utils.cli import add_flag, add_number, add_switch, parser
 from utils.distributed import is_main, launch
 from utils.errors import UserError, run
 from utils.face.landmarks import TEMPLATE, normalise
+
+READER = Path(__file__).parent / "weights/lipread.safetensors"
 
 
 def parse_args(argv: list[str] | None = None) -> Namespace:
@@ -80,6 +84,11 @@ def add_loss_flags(flags: ArgumentParser) -> None:
     number("texture_weight", 0.0, "strength of fine detail; the paper's: 0")
     number("mouth_adversarial_weight", 0.0, "GAN loss of a discriminator of mouths; the paper's: 0")
     number("mouth_matching_weight", 0.0, "features of that discriminator, fake against real; the paper's: 0")
+    number(
+        "reading_weight", 0.0, "what the lip reader -reader sees in mouths, fake against real; the paper's: 0"
+    )
+    help = "its weights, for -reading_weight (default: the shipped)"
+    add_flag(flags, "reader", type=Path, default=READER, help=help)
     number("adversarial_weight", 0.1, "GAN loss; the paper's: 1")
     number("adversarial_start", 0, "step from which the discriminators train; at -steps or beyond: never")
     number("landmark_weight", 1.0, "landmarks read off frames, in both networks' losses; the paper's: 1")
@@ -165,6 +174,9 @@ def train(args: Namespace, device: torch.device) -> None:
     warm_start(model, args.load_model)
     run = Run(args, device, dict(model=model) | judges, store, dict(train=train_ids, val=val_ids))
     generate, judging = run.parallel(model), {name: run.parallel(judge) for name, judge in judges.items()}
+    critic = None
+    if args.reading_weight:
+        critic = ReadingCritic(load_model(args.reader, device, expect=LipReader))
     validation = validation_batches(store, val_ids, args.frames) if is_main() else []
     for drawn in run.steps(samples):
         batch = augment(drawn)
@@ -178,7 +190,7 @@ def train(args: Namespace, device: torch.device) -> None:
             run.update(name, loss)
             parts |= said
         with run.autocast(), frozen(judges.values()):
-            loss, generated = generator_loss(fake, batch, judges if judged else {}, args)
+            loss, generated = generator_loss(fake, batch, judges if judged else {}, args, critic)
         run.update("model", loss)
         if run.step_done(parts | generated, fake.frames.shape[:2].numel()):
             exported = run.averaged()

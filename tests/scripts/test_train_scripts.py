@@ -17,6 +17,7 @@ from data.splits import clip_ids
 from data.store import ClipStore
 from data.vgnet import PortraitSamples
 from models import ATNet, ATNetSingle, Discriminator, VGNet, load_model, save_model
+from models.reading.reader import LipReader
 from preprocess import pca
 from tests.synthetic import make_store
 from training.state import read_state
@@ -102,6 +103,18 @@ def test_a_state_from_before_an_option_goes_on_with_its_default(store, tmp_path,
     assert train(vgnet, store, tmp_path, "-steps", 2) == 0
     assert train(vgnet, store, tmp_path, "-steps", 3, "-attention", "none") == 2
     assert "belongs to a run with other settings (attention map -> none)" in capsys.readouterr().err
+
+
+def test_a_lip_reader_may_teach_vg_net(store, tmp_path, capsys):
+    reader = tmp_path / "reader.safetensors"
+    save_model(reader, LipReader(["bin"], size=32, view=0.7, front=4, hearing=4, width=16, slots=8))
+    for folder, options in (("plain", ()), ("read", ("-reading_weight", 5, "-reader", reader))):
+        assert train(vgnet, store, tmp_path / folder, *NO_JUDGES, *options, "-steps", 1, "-lr", 0.01) == 0
+    plain, read = (weights(tmp_path / folder) for folder in ("plain", "read"))
+    assert any(not torch.equal(plain[name], read[name]) for name in plain)
+    lost = ("-reading_weight", 1, "-reader", tmp_path / "lost.safetensors")
+    assert train(vgnet, store, tmp_path / "lost", *lost) == 2
+    assert "lost.safetensors: no such file" in capsys.readouterr().err
 
 
 def test_no_discriminator_is_run_before_its_start(store, tmp_path, monkeypatch):

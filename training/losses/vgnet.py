@@ -150,11 +150,15 @@ def places_that_matter(landmarks: Tensor, size: int, args: Namespace) -> Tensor 
 
 
 def generator_loss(
-    fake: VGOutput, batch: Batch, judges: dict[str, nn.Module], args: Namespace
+    fake: VGOutput,
+    batch: Batch,
+    judges: dict[str, nn.Module],
+    args: Namespace,
+    critic: nn.Module | None = None,
 ) -> tuple[Tensor, Parts]:
     """Eq. 7: the generator's terms, kept apart so that the log can show each.
 
-    judges: the discriminators that it has to please, of "clips" and of "mouths".
+    judges: the discriminators that it has to please, of "clips" and of "mouths"; critic: a `ReadingCritic`.
     """
     weight = places_that_matter(batch["landmarks"], fake.frames.shape[-1], args)
     pixel = partial(dynamic_pixel_loss, attention=fake.attention, beta=args.beta)
@@ -177,7 +181,18 @@ def generator_loss(
         real, false = zip(*(features.chunk(2) for features in seen), strict=True)
         parts["mouth_adversarial"] = -logits.float().chunk(2)[1].mean()
         parts["mouth_matching"] = matching_loss(false, real)
+    if critic is not None:
+        parts["reading"] = reading_loss(critic, fake.frames, batch["frames"], batch["landmarks"])
     return sum(getattr(args, f"{name}_weight") * part for name, part in parts.items()), parts
+
+
+def reading_loss(critic: nn.Module, fake: Tensor, real: Tensor, landmarks: Tensor) -> Tensor:
+    """frames (B, T, 3, H, W), landmarks (B, T, 136): how unlike what a `ReadingCritic` sees in both is, 1 less the
+    cosine, mean over frames (not in the paper)
+    """
+    with torch.no_grad():
+        true = critic(real, landmarks)
+    return 1 - F.cosine_similarity(critic(fake, landmarks).float(), true.float(), dim=-1).mean()
 
 
 def judge_clips(

@@ -41,16 +41,21 @@ def cut_mouths(frames: Tensor, window: np.ndarray, mouth_size: int = MOUTH_SIZE)
 
     Beyond the face crop its edge is repeated. A crop that is smaller than its part of the face is averaged down.
     """
+    return sample_mouths(frames.float(), window, mouth_size).round().clamp(0, 255).to(torch.uint8)
+
+
+def sample_mouths(frames: Tensor, window: np.ndarray, mouth_size: int = MOUTH_SIZE) -> Tensor:
+    """As `cut_mouths`, of float frames in [0, 255], to floats, through which gradients pass"""
     height, width = frames.shape[-2:]
     factor = max(1, int(np.ceil(np.hypot(*window[:, 0]) - 0.05)))
     axis = (torch.arange(mouth_size * factor, dtype=torch.float64) + 0.5) / factor - 0.5
     points = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), dim=-1)
     places = points @ torch.from_numpy(window[:, :2].T.copy()) + torch.from_numpy(window[:, 2].copy())
-    grid = (2 * places + 1) / torch.tensor([width, height]) - 1
-    grey = frames.float().mul(torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(1)
+    grid = ((2 * places + 1) / torch.tensor([width, height]) - 1).float().to(frames.device)
+    grey = frames.mul(frames.new_tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(1)
     # The frames of a clip are so many channels of one picture.
-    mouths = F.grid_sample(grey[None], grid[None].float(), padding_mode="border", align_corners=False)[0]
-    return F.avg_pool2d(mouths, factor).round().clamp(0, 255).to(torch.uint8)
+    mouths = F.grid_sample(grey[None], grid[None], padding_mode="border", align_corners=False)[0]
+    return F.avg_pool2d(mouths, factor)
 
 
 def to_mouth_network(mouths: Tensor) -> Tensor:
