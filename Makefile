@@ -2,6 +2,8 @@
 # make test   runs the tests
 # make tables STORE=store/grid.h5 SPLITS=DIR   measures the shipped weights: docs/results.md; NOISE=store/noise.h5, WILD=store/wild.h5, too
 # make speech STORE=store/grid.h5 SPLITS=DIR   measures lip-to-speech's shipped weights: docs/speech.md; WHISPER=WHEEL, too
+# make words WORDS=store/words.h5   measures the shipped lip reader: docs/words.md; NOISE=, and STORE= and SPLITS= of sentences, too
+# make memory WORDS=store/words.h5   trains lip readers with and without a memory: docs/memory.md
 # make figures STORE=store/grid.h5 SPLITS=DIR   draws faces by the shipped weights: docs/faces.md
 # make ablation STORE=store/grid.h5 SPLITS=DIR   trains the networks with parts missing: docs/ablation.md
 # make lint   checks style; make format mends what can be mended
@@ -11,9 +13,10 @@
 PYTHON ?= python3
 VENV := .venv
 STORE ?= store/grid.h5
+WORDS ?= store/words.h5
 BIN := $(VENV)/bin
 
-.PHONY: demo test tables speech figures ablation lint format clean
+.PHONY: demo test tables speech words memory figures ablation lint format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python demo.py --panel
@@ -27,6 +30,13 @@ tables: $(VENV)/.installed
 
 speech: $(VENV)/.installed
 	$(BIN)/python -m reports.speech --dataset_dir $(STORE) $(if $(SPLITS),--splits $(SPLITS)) $(if $(WHISPER),--whisper $(WHISPER))
+
+words: $(VENV)/.installed
+	$(BIN)/python -m reports.reading --dataset_dir $(WORDS) $(if $(NOISE),--noise $(NOISE)) $(if $(SPLITS),--sentences $(STORE) --splits $(SPLITS)) \
+		$(if $(ALIGN),--align $(ALIGN))
+
+memory: $(VENV)/.installed
+	$(BIN)/python -m reports.memory --dataset_dir $(WORDS)
 
 figures: $(VENV)/.installed
 	$(BIN)/python -m reports.figures --dataset_dir $(STORE) $(if $(SPLITS),--splits $(SPLITS))
