@@ -26,7 +26,7 @@ import h5py
 import numpy as np
 from tqdm import tqdm
 
-from data.lips.words import FRAMES, grid_words, word_window
+from data.lips.words import FRAMES, UnknownWordError, grid_words, word_window
 from data.splits import SPLITS, clip_ids
 from data.store import Clip, ClipStore, group_of
 from data.store_writer import ClipArrays, write_attributes, write_clip, write_index
@@ -66,7 +66,7 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
 def plan(store: ClipStore, args: Namespace) -> tuple[dict[str, list[Cut]], dict[str, str]]:
     """What to cut out of each clip, and why clips, or single words, are left out.
 
-    Raises UserError where neither the store nor a folder tells when words are said.
+    Raises UserError where neither store nor folder tells when words are said, and for a file with an unknown word.
     """
     if args.align is None and not any("words" in clip.metadata for clip in store):
         raise UserError(
@@ -81,6 +81,8 @@ def plan(store: ClipStore, args: Namespace) -> tuple[dict[str, list[Cut]], dict[
             if clip.id not in splits:
                 raise UserError(f"in none of the lists of {args.splits}")
             found = sentence(clip, splits[clip.id], grid_words(clip, args.align))
+        except UnknownWordError:
+            raise
         except UserError as error:
             skipped[clip.id] = str(error)
             continue

@@ -83,10 +83,15 @@ def word_clip(clip: Clip, size: int, view: float) -> WordClip:
     return around(made, -int(notes.get("first_frame", 0)), int(notes.get("source_frames", clip.length)))
 
 
+class UnknownWordError(UserError):
+    """An .align file has a word that is none of GRID's: it is another corpus', or mistyped."""
+
+
 def grid_words(clip: Clip, folder: Path | None = None) -> list[Spoken]:
     """The words of a clip of GRID with their times, out of a folder's .align files, or else its metadata.
 
-    Raises UserError with the reason where there are none, or one that is none of GRID's.
+    Raises UserError with the reason where there are none, or one that is none of GRID's: `UnknownWordError` where a
+    file has it.
     """
     speaker, name = group_of(clip.id), Path(clip.id).name
     homes = [place / speaker for place in (folder, folder / "align", folder / "alignments")] if folder else []
@@ -98,6 +103,9 @@ def grid_words(clip: Clip, folder: Path | None = None) -> list[Spoken]:
     else:
         raise UserError(f"no {folder / clip.id}.align" if folder else "no times of its words; see --align")
     unknown = [word.word for word in words if word.word not in GRID_WORDS]
+    if unknown and file:
+        reason = f"{file}: its word {unknown[0]!r} is none of GRID's 51"
+        raise UnknownWordError(f"{reason}; mend it, or leave the file out to skip its clip")
     if unknown or not words:
         raise UserError(f"its word {unknown[0]!r} is none of GRID's 51" if unknown else "it has no words")
     return words

@@ -168,6 +168,20 @@ def test_align_files_and_times_in_the_store_give_the_same(tmp_path, layout):
         assert one.metadata == other.metadata
 
 
+def test_an_unknown_word_in_a_file_ends_the_command(tmp_path, capsys):
+    store = make_store(tmp_path / "grid.h5", {"s1/good": sentence(words=TIMES), "s1/strange": sentence()})
+    (tmp_path / "corpus/align/s1").mkdir(parents=True)
+    file = tmp_path / "corpus/align/s1/strange.align"
+    file.write_text("0 5000 sil\n5000 10000 bin\n10000 13000 purple\n")
+    flags = [str(store.path), str(tmp_path / "words.h5"), "--align", str(tmp_path / "corpus")]
+    assert run(words.main, lambda: words.parse_args(flags)) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith(f"error: {file}: its word 'purple' is none of GRID's 51; mend it")
+    assert not (tmp_path / "words.h5").exists()
+    file.write_text("0 5000 sil\n5000 10000 bin\n")
+    assert run(words.main, lambda: words.parse_args(flags)) == 0
+
+
 def test_a_clip_that_cannot_be_cut_is_skipped_and_listed(tmp_path, capsys):
     clips = dict(
         good=TIMES, strange="0.1 0.5 bin; 0.5 0.8 purple", back="0.5 0.1 bin", text="bin blue", empty=""
