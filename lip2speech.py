@@ -49,7 +49,7 @@ from training.losses.lip2speech import (
 )
 from training.pictures import save_speech
 from utils.audio.offset import read_offsets
-from utils.cli import add_flag, add_number, add_switch, parser, renamed
+from utils.cli import add_flag, add_number, add_switch, gpus_of_original, parser, renamed
 from utils.distributed import is_main, launch, world_size
 from utils.errors import UserError, run
 
@@ -74,10 +74,11 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
         raise UserError(f"--window_size {args.frames}: the discriminators need {LEAST_FRAMES} frames or more")
     if args.epochs and args.steps != flags.get_default("steps"):
         raise UserError(f"--epochs {args.epochs}: counts in place of -steps; give one of them")
-    gpus = args.device_ids.split(",") if args.dataparallel else args.device_ids.split(",")[:1]
-    args.device_ids = ",".join(gpus)
+    args.device_ids = gpus_of_original(args)
     if args.cuda and torch.cuda.is_available() and "LOCAL_RANK" not in os.environ:
-        args.batch_size = -(-args.batch_size // len(gpus))  # the original's is that of all its GPUs together
+        args.batch_size = -(
+            -args.batch_size // len(args.device_ids.split(","))
+        )  # the original's is that of all its GPUs together
     return args
 
 

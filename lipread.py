@@ -34,7 +34,7 @@ from training.loop import Run
 from training.losses.lipread import reading_loss
 from training.optimiser import add_optimiser_flags
 from training.reading import add_reader_flags, add_reading_loss_flags, build, mixed
-from utils.cli import add_flag, add_number, add_switch, parser, renamed
+from utils.cli import add_flag, add_number, add_switch, gpus_of_original, parser, renamed
 from utils.distributed import is_main, launch, world_size
 from utils.errors import UserError, run
 
@@ -63,8 +63,7 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
         raise UserError(f"--epochs {args.epochs}: counts in place of -steps; give one of them")
     if args.blind and not args.memory:
         raise UserError("-blind: a network without a memory hears nothing; leave one of them out")
-    if not (args.dataparallel or args.distributed):
-        args.device_ids = args.device_ids.split(",")[0]
+    args.device_ids = gpus_of_original(args)
     return args
 
 

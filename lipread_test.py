@@ -49,7 +49,7 @@ from models.reading.backends import BACKENDS
 from models.reading.reader import LipReader
 from utils.audio import SAMPLE_RATE
 from utils.audio.raw_speech import SPEECH_RATE
-from utils.cli import add_flag, add_number, add_switch, parser, renamed
+from utils.cli import add_flag, add_number, add_switch, gpus_of_original, parser, renamed
 from utils.distributed import is_main, launch, share_out
 from utils.errors import UserError, run
 from utils.files import replacing, writable_folder
@@ -77,8 +77,7 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
     if args.test_aug and args.input == AUDIO and not args.noise_table:
         raise UserError("--test_aug: mirrors mouths, which --input audio does not see; leave it out")
     check_video_flags(flags, args)
-    if not (args.dataparallel or args.distributed):
-        args.device_ids = args.device_ids.split(",")[0]
+    args.device_ids = gpus_of_original(args)
     return args
 
 

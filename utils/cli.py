@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
+from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -99,6 +99,12 @@ def add_device_flags(parser: ArgumentParser) -> None:
     """-cuda and -device_ids"""
     add_switch(parser, "cuda", True, "use CUDA where there is a GPU (default), or false for the CPU")
     add_flag(parser, "device_ids", default="0", help="GPUs to use, for example 0 or 0,1 (default 0)")
+
+
+def gpus_of_original(args: Namespace) -> str:
+    """The GPUs of --gpu as the originals take them: all with --dataparallel or --distributed, the first without"""
+    several = args.dataparallel or getattr(args, "distributed", False)
+    return args.device_ids if several else args.device_ids.split(",")[0]
 
 
 def device_list(device_ids: str) -> list[int]:
