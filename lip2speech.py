@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from data.lips.mouths import change_mouths
 from data.lips.speech import MouthSamples
 from data.lips.subjects import SUBJECTS, subject, subject_ids
-from data.splits import spread
+from data.splits import ids_hash, spread
 from data.store import ClipStore
 from models import load_model
 from models.lips.generator import LipToSpeech, Speech
@@ -51,7 +51,7 @@ from training.pictures import save_speech
 from utils.audio.offset import read_offsets
 from utils.cli import add_flag, add_number, add_switch, gpus_of_original, parser, renamed
 from utils.distributed import is_main, launch, world_size
-from utils.errors import UserError, run
+from utils.errors import UserError, note, run
 
 NAMES = dict(
     grid="dataset_dir", checkpoint_dir="model_dir", checkpoint="load_model", eval_step="validate_every",
@@ -70,6 +70,10 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
     args = flags.parse_args(renamed(sys.argv[1:] if argv is None else argv, NAMES))
     if args.mode != "train" and args.load_model is None:
         raise UserError(f"--mode {args.mode}: needs the weights to measure; give --checkpoint FILE")
+    if args.mode != "train" and args.offsets is not None:
+        raise UserError(
+            f"-offsets {args.offsets}: is for training; --mode {args.mode} measures clips as they are"
+        )
     if args.adversarial_weight and args.frames < LEAST_FRAMES:
         raise UserError(f"--window_size {args.frames}: the discriminators need {LEAST_FRAMES} frames or more")
     if args.epochs and args.steps != flags.get_default("steps"):
@@ -101,6 +105,21 @@ def add_run_flags(flags: ArgumentParser) -> None:
 def ids_of(args: Namespace, store: ClipStore, split: str, optional: bool = False) -> list[str]:
     """The clips of a split. Raises UserError where there are none, unless `optional`."""
     return subject_ids(store, args.subject, split, args.splits, args.dataset, optional)
+
+
+def offsets_of(args: Namespace, ids: list[str]) -> dict[str, float]:
+    """The part of -offsets that is of these clips. Raises UserError where it has none of them."""
+    if args.offsets is None:
+        return {}
+    table = read_offsets(args.offsets)
+    own = {id: table[id] for id in ids if id in table}
+    if not own:
+        raise UserError(f"{args.offsets}: has none of the training clips; make it of {args.dataset_dir}")
+    if len(own) < len(ids) and is_main():
+        note(
+            f"{args.offsets}: lacks {len(ids) - len(own)} of {len(ids)} training clips, which stay as they are"
+        )
+    return own
 
 
 def hear(network: nn.Module, batch: Batch) -> Speech:
@@ -156,9 +175,13 @@ def train(args: Namespace, device: torch.device) -> None:
         args.steps = -(-args.epochs * len(ids["train"]) // (args.batch_size * args.accumulate * world_size()))
     model, judges = build(args, device)
     warm_start(dict(model=model) | judges, args.load_model)
-    run = Run(args, device, dict(model=model) | judges, store, ids, subject=args.subject)
+    offsets = offsets_of(args, ids["train"])
+    facts = dict(subject=args.subject) | (
+        dict(offset_hash=ids_hash(f"{id} {offset:g}" for id, offset in offsets.items())) if offsets else {}
+    )
+    run = Run(args, device, dict(model=model) | judges, store, ids, **facts)
     options = dict(augment=args.augment, power=args.speaker_power, voice=args.speaker, cutout=args.cutout)
-    options |= dict(offsets=read_offsets(args.offsets) if args.offsets else {})
+    options |= dict(offsets=offsets)
     samples = MouthSamples(store, ids["train"], args.size, args.view, args.frames, args.seed, **options)
     generate, judging = (
         run.parallel(model),

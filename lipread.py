@@ -34,6 +34,7 @@ from training.loop import Run
 from training.losses.lipread import reading_loss
 from training.optimiser import add_optimiser_flags
 from training.reading import add_reader_flags, add_reading_loss_flags, build, mixed
+from training.seeing import seen_words
 from utils.cli import add_flag, add_number, add_switch, gpus_of_original, parser, renamed
 from utils.distributed import is_main, launch, world_size
 from utils.errors import UserError, run
@@ -63,6 +64,8 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
         raise UserError(f"--epochs {args.epochs}: counts in place of -steps; give one of them")
     if args.blind and not args.memory:
         raise UserError("-blind: a network without a memory hears nothing; leave one of them out")
+    if args.seen and args.keep != "front":
+        raise UserError("-seen: what is seen once must not learn; give -keep front")
     args.device_ids = gpus_of_original(args)
     return args
 
@@ -88,7 +91,9 @@ def add_run_flags(flags: ArgumentParser) -> None:
 
 def read(network: nn.Module, batch: dict[str, Tensor], args: Namespace) -> tuple[Reading, dict[str, Tensor]]:
     """The network's reading of a training batch of `WordSamples`, and the batch as it was given, mixed with -mixup"""
-    mouths, blind = change_mouths(batch["mouths"], batch.get("changes")), None
+    mouths, blind = batch["mouths"], None
+    if not args.seen:
+        mouths = change_mouths(mouths, batch.get("changes"))
     if args.mixup:
         batch, mouths = mixed(batch, mouths, args.classes, args.mixup)
     if args.blind:
@@ -140,6 +145,8 @@ def train(args: Namespace, device: torch.device) -> None:
         augment=args.augment, power=args.speaker_power, cutout=args.cutout, time_mask=args.time_mask
     )
     samples = WordSamples(store, ids["train"], classes, args.size, args.view, args.seed, **options)
+    if args.seen:
+        samples = seen_words(args, model, samples, store, ids["train"])
     network = run.parallel(model)
     weights = {name: value for name, value in vars(args).items() if name.endswith("_weight")}
     for batch in run.steps(samples):

@@ -51,14 +51,14 @@ from utils.audio import SAMPLE_RATE
 from utils.audio.raw_speech import SPEECH_RATE
 from utils.cli import add_flag, add_number, add_switch, gpus_of_original, parser, renamed
 from utils.distributed import is_main, launch, share_out
-from utils.errors import UserError, run
+from utils.errors import UserError, note, run
 from utils.files import replacing, writable_folder
 from utils.media.read import resample
 
 NAMES = dict(lrw="dataset_dir", checkpoint="model_name", n_slot="slots", gpu="device_ids")
 OF_WORDS = dict(
     dataset_dir="lrw", split="split", splits="splits", clips="clips", input="input", noise_table="noise_table",
-    noise="noise",
+    noise="noise", batch_size="batch_size", mode="mode",
 )  # fmt: skip
 THEIRS = dict(backend="backend", slots="n_slot", radius="radius")  # options of the weights, by the flag
 
@@ -109,7 +109,7 @@ def add_video_flags(flags: ArgumentParser) -> None:
     add_flag(flags, "align", type=Path, metavar="FILE", help=help)
     add_flag(flags, "out", type=Path, help="with --video: the subtitles (default: SAMPLE_DIR/NAME.srt)")
     help = f"with --video: probability from which a word is taken for one (default {SURE})"
-    add_number(flags, "sure", SURE, help, least=0)
+    add_number(flags, "sure", SURE, help, least=0, below=1)
 
 
 def add_reading_flags(flags: ArgumentParser) -> None:
@@ -211,8 +211,11 @@ def read_video(args: Namespace, device: torch.device) -> None:
     network = load_network(args, device)
     spoken = known_words(args.align, network.classes) if args.align else None
     out = args.out or args.sample_dir / f"{args.video.stem}.srt"
-    if out.resolve() == args.video.resolve():
-        raise UserError(f"{out}: is the video itself; choose another name for the subtitles")
+    for given in (args.video, args.align):
+        if given is not None and out.resolve() == given.resolve():
+            raise UserError(f"{out}: is what is to be read; choose another name for the subtitles")
+    if network.classes == [str(number) for number in range(len(network.classes))]:
+        raise UserError(f"{args.model_name}: its classes have no names; name them with convert.py --words")
     writable_folder(out.parent)
     video = watch(network, args.video, args.test_aug)
     words = video.words(args.sure) if spoken is None else video.words_at(spoken)
@@ -221,6 +224,10 @@ def read_video(args: Namespace, device: torch.device) -> None:
     print(
         "\n".join(lines(words)) or f"{args.video}: no word is read with a probability of {args.sure} or more"
     )
+    if spoken is not None and len(words) < len(spoken):
+        note(
+            f"{args.video}: shows no face in the middle of {len(spoken) - len(words)} of {len(spoken)} words"
+        )
     if spoken is not None:
         print(f"{sum(word.word == word.said for word in words)} of {len(words)} words right")
     print(out)

@@ -48,7 +48,10 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
     add_training_flags(flags, "vgnet", steps=100000, batch_size=10, frames=16, lr=2e-4)
     add_network_flags(flags)
     add_loss_flags(flags)
-    return flags.parse_args(argv)
+    args = flags.parse_args(argv)
+    if args.reader != READER and not args.reading_weight:
+        raise UserError(f"-reader {args.reader}: is for -reading_weight; give that too")
+    return args
 
 
 def add_network_flags(flags: ArgumentParser) -> None:

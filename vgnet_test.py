@@ -187,13 +187,18 @@ def score(
 def lip_judge(reader: LipReader | None, args: Namespace, clips: Iterable[Clip]) -> LipJudge | None:
     """Who reads words off the frames; nobody without weights, or where no clip tells when its words are said
 
-    Raises UserError there where -align was given: it then lacks these clips.
+    Raises UserError there where -align or -reader was given: it then does not fit these clips.
     """
     judge = LipJudge(reader, args.align) if reader is not None else None
-    if judge is None or any(judge.words(clip) for clip in clips):
+    if judge is not None and any(judge.words(clip) for clip in clips):
         return judge
     if args.align is not None:
-        raise UserError(f"{args.align}: tells of none of these clips when its words are said")
+        reason = "tells of none of these clips when words are said that the reader knows"
+        raise UserError(
+            f"{args.align}: {reason}" if judge else f"-align {args.align}: is for a -reader; give one"
+        )
+    if args.reader is not None and args.reader != READER:
+        raise UserError(f"{args.reader}: knows no word of these clips with its time; see -align")
     return None
 
 

@@ -109,6 +109,13 @@ def summary(clips: Sequence[Measured]) -> Scores:
     means = {name: mean([clip.scores[name] for clip in clips]) for name in clips[0].scores}
     for name in TOTALS & means.keys():
         means[name] = sum(clip.scores[name] for clip in clips)
+    if "words_read" in means:  # of all words, not of clips
+        right = sum(
+            clip.scores["words_read"] * clip.scores["words_judged"]
+            for clip in clips
+            if clip.scores["words_judged"]
+        )
+        means["words_read"] = ratio(right, means["words_judged"])
     still = np.isnan(means["opening_correlation"])
     openings = zip(*(clip.openings for clip in clips), strict=True)
     pooled = float("nan") if still else pooled_correlation(*openings)

@@ -32,7 +32,7 @@ from utils.audio import is_silent
 from utils.audio.offset import best_offset
 from utils.cli import add_device_flags, add_flag, add_number, parser, pick_device
 from utils.errors import UserError, run
-from utils.files import replacing
+from utils.files import replacing, writable_folder
 
 FARTHEST = 3.0  # frames
 SHIPPED = Path(__file__).parent.parent / "weights/lip2speech.safetensors"
@@ -51,7 +51,8 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
 def offset_of(network: LipToSpeech, clip: Clip) -> tuple[float, float]:
     """Frames by which the clip's lips are late of its sound, and the likeness there; nan, nan where nothing is said."""
     heard = mouth_clip(clip, network.config["size"], network.config["view"])
-    said = torch.cat([piece.mel for piece in speak(network, look(network, [heard.mouths]))], dim=1)
+    voice = heard.mel if network.voice is not None else None
+    said = torch.cat([one.mel for one in speak(network, look(network, [heard.mouths]), voice=voice)], dim=1)
     return best_offset(said.float().cpu().numpy(), heard.mel.numpy())
 
 
@@ -66,6 +67,9 @@ def main(args: Namespace) -> None:
     device = pick_device(args.cuda, args.device_ids)
     network = load_model(args.weights, device, expect=LipToSpeech).eval()
     store = ClipStore(args.store)
+    if args.offsets.is_dir():
+        raise UserError(f"{args.offsets}: is a folder; give the name of a table, OFFSETS.csv")
+    writable_folder(args.offsets.parent)
     ids = list(store.ids)[: args.limit]
     clips = (store[id] for id in tqdm(ids, unit="clip", leave=False))
     found = {clip.id: offset_of(network, clip) for clip in clips if not is_silent(clip.audio)}

@@ -50,7 +50,9 @@ def accuracies(name: str, own: str, runs: Runs) -> tuple[list[dict], str]:
         args.steps,
         "-cooldown",
         args.steps * 2 // 5,
-        *shlex.split(args.flags),
+        *(
+            Path(word) if Path(word).is_file() else word for word in shlex.split(args.flags)
+        ),  # newer weights count
         *shlex.split(own),
     ]
     for seed in range(args.seeds):

@@ -18,6 +18,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from data.lips.words import word_ids
+from data.splits import clip_ids
 from data.store import ClipStore
 from evaluation.output import pipes
 from evaluation.reading.read import INPUTS, VIDEO
@@ -117,7 +118,10 @@ def judged(args: Namespace) -> Table:
         Path("weights/nrnet.safetensors"),
     ]
     options += ["--reader", args.model, "--videos", 0, *(["-align", args.align] if args.align else [])]
+    store = ClipStore(args.sentences)
     for split, clips in (("test", ["--clips", args.clips]), ("unseen", [])):
+        if not clip_ids(store, "grid", split, args.splits, optional=split != "test"):
+            continue
         found.append(runs.measure(f"judge_{split}", "vgnet_test.py", *options, "--split", split, *clips))
         what = f"{SPLITS[split]} ({found[-1]['clips']} clips)"
         for name, row in found[-1]["rows"].items():
@@ -137,9 +141,11 @@ def published(table: Table) -> Table:
 
 
 def main(args: Namespace) -> None:
-    prepare(args, args.model)
+    prepare(
+        args, *(path for path in (args.model, args.noise, args.sentences, args.align) if path is not None)
+    )
     store = ClipStore(args.dataset_dir)
-    splits = [split for split in SPLITS if word_ids(store, split, optional=True)]
+    splits = [split for split in SPLITS if word_ids(store, split, optional=split != "test")]
     runs = Runs(Namespace(**vars(args) | {"splits": None}))
     table, noise = held_out(runs, args, splits)
     parts: list[object] = [table, noise]

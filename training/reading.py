@@ -53,6 +53,8 @@ def add_reader_flags(flags: ArgumentParser) -> None:
         "what stays as -load_lips or --checkpoint has it: the visual front-end, or its 3-D convolution alone"
     )
     add_flag(flags, "keep", choices=("front", "stem"), help=kept)
+    seen = "with -keep front: it sees each word once, before training; then mouths are mirrored, but change no further"
+    add_switch(flags, "seen", False, seen)
 
 
 def add_reading_loss_flags(flags: ArgumentParser) -> None:

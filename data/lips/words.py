@@ -87,11 +87,15 @@ class UnknownWordError(UserError):
     """An .align file has a word that is none of GRID's: it is another corpus', or mistyped."""
 
 
+class NoTimesError(UserError):
+    """Nobody knows when a clip's words are said."""
+
+
 def grid_words(clip: Clip, folder: Path | None = None) -> list[Spoken]:
     """The words of a clip of GRID with their times, out of a folder's .align files, or else its metadata.
 
-    Raises UserError with the reason where there are none, or one that is none of GRID's: `UnknownWordError` where a
-    file has it.
+    Raises UserError with the reason: `NoTimesError` where neither has them, `UnknownWordError` for a file with a word
+    that is none of GRID's.
     """
     speaker, name = group_of(clip.id), Path(clip.id).name
     homes = [place / speaker for place in (folder, folder / "align", folder / "alignments")] if folder else []
@@ -101,7 +105,7 @@ def grid_words(clip: Clip, folder: Path | None = None) -> list[Spoken]:
     elif "words" in clip.metadata:
         words = from_text(clip.metadata["words"], "times of its words")
     else:
-        raise UserError(f"no {folder / clip.id}.align" if folder else "no times of its words; see --align")
+        raise NoTimesError(f"no {folder / clip.id}.align" if folder else "no times of its words; see --align")
     unknown = [word.word for word in words if word.word not in GRID_WORDS]
     if unknown and file:
         reason = f"{file}: its word {unknown[0]!r} is none of GRID's 51"

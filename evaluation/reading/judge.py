@@ -7,12 +7,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from data.lips.words import FRAMES, grid_words, word_window
+from data.lips.words import FRAMES, NoTimesError, grid_words, word_window
 from data.store import Clip
 from evaluation.reading.sliding import SeenMouth
 from models.reading.reader import LipReader
 from utils.align import Spoken
-from utils.errors import UserError
 from utils.face.mouth import cut_mouths, mouth_window
 
 RIGHT, JUDGED = "words_read", "words_judged"  # names of figures
@@ -31,11 +30,11 @@ class LipJudge:
     def words(self, clip: Clip) -> list[Spoken]:
         """What is said in a clip, of the words that the network knows; nothing where nobody knows when
 
-        As in stores of words, one whose middle the clip lacks is left out.
+        As in stores of words, one whose middle the clip lacks is left out. Raises UserError for a damaged .align file.
         """
         try:
             spoken = grid_words(clip, self.align)
-        except UserError:
+        except NoTimesError:
             return []
         known = [word for word in spoken if word.word in self.network.classes]
         first = int(clip.metadata.get("first_frame", 0))

@@ -10,15 +10,16 @@ import torch
 from torch import Tensor
 
 from data.lips.words import FRAMES, word_window
-from models.lips.windows import features
 from models.reading.reader import LipReader
 from utils.align import Spoken
 from utils.audio import FPS
 from utils.errors import UserError
+from utils.face.mouth import to_mouth_network
 
-BATCH = 64  # windows at a time
+BATCH = 16  # windows at a time
 SURE = 0.5  # probability from which a word is taken for one
 SHORTEST = 4  # frames on end in whose middle the same word must be found
+NOTHING = -1  # in place of a word's number
 REACH = 1  # frames either side, over which a frame's probabilities are averaged
 
 
@@ -48,28 +49,36 @@ class SeenMouth:
         mirrored: bool = False,
         name: str = "",
     ) -> None:
-        self.network, self.unseen, self.name = network.eval(), unseen, name
-        self.seen = features(network.frontend, pieces, mirrored)
+        self.network, self.unseen, self.mirrored, self.name = network.eval(), unseen, mirrored, name
+        self.mouths = torch.cat(list(pieces))
 
     def words(self, sure: float = SURE) -> list[WordRead]:
         """Words in a window that slides over the video, frame by frame. sure: the least probability of a word"""
-        shares = self.shares(range(len(self.unseen))).masked_fill(self.unseen.unsqueeze(1), 0)
+        seen = (~self.unseen).nonzero().flatten().tolist()
+        shares = torch.zeros(len(self.unseen), len(self.network.classes))
+        if seen:
+            shares[seen] = self.shares(seen)
         return found_words(shares, self.network.classes, sure)
 
     def words_at(self, spoken: Sequence[Spoken], offset: int = 0) -> list[WordRead]:
-        """The word that is read in each window where one is said; offset: of the first frame in the times' video
+        """The word that is read in each window where one is said, but for those whose middle shows no face
 
-        Raises UserError where the pictures end before a word's middle.
+        offset: of the first frame in the times' video. Raises UserError where the pictures end before a word's middle.
         """
         frames, windows = len(self.unseen), [word_window(word.start, word.end, offset) for word in spoken]
         for (start, *_), word in zip(windows, spoken, strict=True):
             if start + FRAMES // 2 >= frames:
                 end = f"{word.word!r} is said at {word.start:.2f} s, and the video ends at"
                 raise UserError(f"{self.name}: {end} {(frames + offset) / FPS:.2f} s")
+        middles = [start + FRAMES // 2 for start, *_ in windows]
+        seen = [number for number, middle in enumerate(middles) if not self.unseen[max(0, middle)]]
+        windows, middles, spoken = ([row[number] for number in seen] for row in (windows, middles, spoken))
+        if not seen:
+            return []
         insides = torch.zeros(len(windows), FRAMES)
         for inside, (_, first, last) in zip(insides, windows, strict=True):
             inside[first : last + 1] = 1
-        shares = self.shares([start + FRAMES // 2 for start, *_ in windows], insides)
+        shares = self.shares(middles, insides)
         sure, best = shares.max(1)
         return [
             WordRead(self.network.classes[number], word.start, word.end, float(chance), word.word)
@@ -80,20 +89,23 @@ class SeenMouth:
     def shares(self, middles: Sequence[int], insides: Tensor | None = None) -> Tensor:
         """Probabilities (N, classes) of the words in windows about these frames; insides (N, 29): the words' frames
 
-        Before the video its first frame is repeated, behind it the last, as in stores of words.
+        Before the video its first frame is repeated, behind it the last, as in stores of words; the network sees each
+        window by itself, as in training, whose front-end sees nothing beyond it.
         """
-        found = []
+        found, device = [], next(self.network.parameters()).device
         for start in range(0, len(middles), BATCH):
             part = torch.tensor(list(middles[start : start + BATCH]))
             frames = part.unsqueeze(1) + torch.arange(FRAMES) - FRAMES // 2
-            windows = self.seen[:, frames.clamp(0, len(self.unseen) - 1)]  # (1 or 2, N, 29, F)
+            mouths = self.mouths[frames.clamp(0, len(self.mouths) - 1)].to(device)  # (N, 29, H, W)
+            windows = [to_mouth_network(one) for one in (mouths, mouths.flip(-1))[: 1 + self.mirrored]]
             boundary = None
             if self.network.config["boundary"]:
                 boundary = (
                     torch.ones(len(part), FRAMES) if insides is None else insides[start : start + BATCH]
                 )
-                boundary = boundary.to(windows)
-            logits = torch.stack([self.network.recall(one, boundary)[0] for one in windows]).mean(0)
+                boundary = boundary.to(device)
+            readings = [self.network(one, boundary=boundary) for one in windows]
+            logits = torch.stack([reading.recalled for reading in readings]).mean(0)
             found.append(logits.softmax(1).cpu())
         return torch.cat(found)
 
@@ -101,15 +113,17 @@ class SeenMouth:
 def found_words(shares: Tensor, classes: Sequence[str], sure: float) -> list[WordRead]:
     """Probabilities (T, classes) of the word in the middle of each frame's window -> the words, in order
 
-    Frames on end whose best word is the same are one word, if there are enough of them, and one is sure enough.
+    Frames on end whose best word is the same are one word, if there are enough of them, and one is sure enough. Where
+    all probabilities are 0 nothing is seen, and nothing read.
     """
     smooth = torch.stack([shares[max(0, n - REACH) : n + REACH + 1].mean(0) for n in range(len(shares))])
     chances, best = smooth.max(1)
+    best[shares.sum(1) == 0] = NOTHING
     words, start = [], 0
     for number, run in groupby(best.tolist()):
         end = start + len(list(run))
         chance = float(chances[start:end].max())
-        if chance >= sure and end - start >= SHORTEST:
+        if number != NOTHING and chance >= sure and end - start >= SHORTEST:
             words.append(WordRead(classes[number], start / FPS, end / FPS, chance))
         start = end
     return words

@@ -17,7 +17,6 @@ import torch
 from torch import Tensor
 
 from models.lips.decoder import ROWS
-from models.lips.frontend import VisualFrontend
 from models.lips.generator import Context, LipToSpeech
 from utils.audio.mel import COLUMNS
 from utils.face.mouth import to_mouth_network
@@ -48,19 +47,13 @@ def look(model: LipToSpeech, mouths: Iterable[Tensor], flip: bool = True) -> Con
 
     flip: of batch size 2, the second is that of the mirrored clip.
     """
-    with torch.inference_mode():
-        return model.read(features(model.frontend, mouths, flip))
-
-
-def features(frontend: VisualFrontend, mouths: Iterable[Tensor], flip: bool) -> Tensor:
-    """mouths (k, H, W) uint8 piece by piece, T > 0 in all -> (1, T, F); flip: (2, T, F), the second mirrored"""
-    device, seen = next(frontend.parameters()).device, []
+    device, features = next(model.parameters()).device, []
     with torch.inference_mode():
         for window, inside in overlapping(mouths, FRONT_CHUNK, FRONT_MARGIN):
             window = to_mouth_network(window.to(device))
             batch = torch.stack([window, window.flip(-1)] if flip else [window])
-            seen.append(frontend(batch)[:, inside])
-        return torch.cat(seen, dim=1)
+            features.append(model.frontend(batch)[:, inside])
+        return model.read(torch.cat(features, dim=1))
 
 
 def letters_of(seen: Context) -> str | None:

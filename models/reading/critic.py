@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -11,9 +14,9 @@ from utils.face.mouth import mouth_window, sample_mouths, to_mouth_network
 
 
 class ReadingCritic(nn.Module):
-    """frames (B, T, 3, H, W) in [-1, 1], their landmarks (B, T, 136), normalised -> features (B, T, F)
+    """frames (B, T, 3, H, W) in [-1, 1], and their clips' `windows` -> features (B, T, F)
 
-    A clip's window is where the reader's training would cut its mouth. Nothing of it learns; gradients pass to frames.
+    Nothing of it learns; gradients pass to frames.
     """
 
     def __init__(self, reader: LipReader) -> None:
@@ -24,11 +27,16 @@ class ReadingCritic(nn.Module):
     def train(self, mode: bool = True) -> ReadingCritic:
         return super().train(False)
 
-    def forward(self, frames: Tensor, landmarks: Tensor) -> Tensor:
-        points = denormalise(landmarks.float().cpu().numpy(), frames.shape[-1])
+    def windows(self, landmarks: Tensor, size: int) -> list[np.ndarray]:
+        """landmarks (B, T, 136), normalised, of frames of so many pixels -> where the reader's training would cut each
+        clip's mouth (2, 3)
+        """
+        points = denormalise(landmarks.float().cpu().numpy(), size)
+        return [mouth_window(clip, self.size, self.view) for clip in points]
+
+    def forward(self, frames: Tensor, windows: Sequence[np.ndarray]) -> Tensor:
         with torch.autocast(frames.device.type, enabled=False):
             pictures = (frames.float() + 1) * 127.5
-            windows = [mouth_window(clip, self.size, self.view) for clip in points]
             mouths = [sample_mouths(*pair, self.size) for pair in zip(pictures, windows, strict=True)]
             seen = to_mouth_network(torch.stack(mouths))
         return self.frontend(seen)

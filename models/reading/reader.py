@@ -113,7 +113,9 @@ class LipReader(Freezable):
         return Reading(recalled, heard, Addresses(asked, filed), sound, rebuilt, likeness)
 
     def see(self, mouths: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """mouths (B, S, H, W) -> (B, S, 8 front)"""
+        """mouths (B, S, H, W), or what the front-end saw of them before (B, S, 8 front) -> (B, S, 8 front)"""
+        if mouths.ndim == 3:
+            return self.dropout(mouths)
         if lengths is not None:
             mouths = mouths * inside(lengths, mouths.shape[1], mouths.device)[..., None, None]
         return self.dropout(self.frontend(mouths))

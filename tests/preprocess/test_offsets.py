@@ -55,7 +55,7 @@ def test_a_sound_that_is_moved_is_found_so_much_farther_away(path, tmp_path, wei
     moved = said | {late: later(said[late], 1.5), early: later(said[early], -0.75)}
     store = with_sounds(path, "moved.h5", moved)
     mels = iter(mel_of(sound) for sound in said.values())  # a network that says what the lips do
-    monkeypatch.setattr(offsets, "speak", lambda *given: [Piece(next(mels), None)])
+    monkeypatch.setattr(offsets, "speak", lambda *given, **options: [Piece(next(mels), None)])
     assert measure(store, tmp_path / "offsets.csv", weights) == 0
     found = read_offsets(tmp_path / "offsets.csv")
     assert found == {id: {late: -1.5, early: 0.75}.get(id, 0.0) for id in said}
@@ -74,6 +74,14 @@ def test_training_hears_the_moved_sound(path):
     samples = MouthSamples(store, store.ids, 32, 0.7, 30, 0, offsets={moved: 0.5})
     assert (samples.whole(moved)["mel"] == mel_of(later(store[moved].audio, 0.5))).all()
     assert (samples.whole(as_it_is)["mel"] == mel_of(store[as_it_is].audio)).all()
+
+
+def test_a_network_with_a_choice_of_voices_hears_the_clips_own(path, tmp_path, capsys):
+    save_model(tmp_path / "voices.safetensors", small_lip_to_speech(voice=6))
+    assert measure(path, tmp_path / "offsets.csv", tmp_path / "voices.safetensors") == 0
+    assert len(read_offsets(tmp_path / "offsets.csv")) == 4
+    assert measure(path, tmp_path, tmp_path / "voices.safetensors") == 2
+    assert "is a folder; give the name of a table" in capsys.readouterr().err
 
 
 def test_clips_without_sound_have_no_offset(path, tmp_path, weights, capsys):

@@ -12,7 +12,7 @@ import lipread_test
 from models import save_model
 from models.reading.reader import LipReader
 from reports import memory, reading, runs
-from tests.synthetic import make_lrw_store
+from tests.synthetic import make_lrw_store, make_store
 from utils.errors import run
 
 SMALL = dict(size=32, view=0.7, front=4, hearing=4, width=16, slots=8)
@@ -50,7 +50,10 @@ def home(tmp_path_factory) -> Path:
     make_lrw_store(home / "words")
     torch.manual_seed(0)
     save_model(home / "reader.safetensors", LipReader(["ABOUT", "BEING", "CASES"], **SMALL))
-    (home / "grid.h5").write_text("")
+    make_store(home / "grid.h5", clips=4, frames=8, size=32)
+    (home / "splits").mkdir(exist_ok=True)
+    for split, id in dict(train="s1/clip0", test="s1/clip2", unseen="s2/clip1").items():
+        (home / f"splits/{split}.txt").write_text(f"{id}\n")
     return home
 
 
@@ -64,6 +67,7 @@ def scripts(monkeypatch) -> Scripts:
 def test_the_page_says_what_was_measured(home, tmp_path, scripts):
     places = ["--dataset_dir", home / "words", "-o", tmp_path / "out", "-docs", tmp_path / "docs"]
     flags = [*places, "-model", home / "reader.safetensors", "--sentences", home / "grid.h5", "--clips", 2]
+    flags += ["--splits", home / "splits"]
     for _ in range(2):
         assert run(reading.main, lambda: reading.parse_args([str(flag) for flag in flags])) == 0
     assert [name for name, *_ in scripts.calls] == ["lipread_test.py"] * 4 + ["vgnet_test.py"] * 2

@@ -169,6 +169,23 @@ def test_a_table_of_offsets_moves_the_sound(store, tmp_path):
     assert torch.equal(plain, again) and not torch.equal(plain, moved)
 
 
+def test_a_table_of_offsets_has_to_be_of_these_clips(store, tmp_path, capsys):
+    table, (first, *_) = tmp_path / "offsets.csv", ClipStore(store).ids
+    flags = (*SILENT, "-steps", 1, "-offsets", table)
+    table.write_text("clip,offset\ns9/stranger,1\n")
+    assert train(store, tmp_path, *flags) == 2
+    assert "has none of the training clips" in capsys.readouterr().err
+    table.write_text(f"clip,offset\n{first},1\n")
+    assert train(store, tmp_path, *flags) == 0
+    assert "training clips, which stay as they are" in capsys.readouterr().err
+    table.write_text(f"clip,offset\n{first},2\n")
+    assert train(store, tmp_path, *flags, "-steps", 2) == 2  # a run goes on with the table that it began with
+    assert "other settings" in capsys.readouterr().err
+    weights = ("--mode", "val", "--checkpoint", tmp_path / "lip2speech.safetensors")
+    assert train(store, tmp_path, *weights, "-offsets", table) == 2
+    assert "measures clips as they are" in capsys.readouterr().err
+
+
 def test_weights_are_measured_on_a_split(store, tmp_path, capsys):
     assert train(store, tmp_path, *SILENT, "-steps", 2) == 0
     capsys.readouterr()

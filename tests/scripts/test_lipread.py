@@ -12,8 +12,10 @@ from models import load_model, save_model
 from models.reading.reader import LipReader
 from tests.lips import small_lip_to_speech
 from tests.synthetic import make_lrw_store, make_store
+from training import seeing
 from training.state import read_state
 from utils.errors import run
+from utils.face.mouth import to_mouth_network
 
 ROOT = Path(__file__).parents[2]
 TINY = (
@@ -129,6 +131,45 @@ def test_what_is_kept_of_a_front_end_learns_nothing(store, tmp_path, keep, kept)
     assert any(name.startswith("frontend.stages") for name in changed) == (keep == "stem")
 
 
+def test_a_kept_front_end_may_see_each_word_once(store, tmp_path, monkeypatch, capsys):
+    words = make_lrw_store(tmp_path / "words")
+    save_model(tmp_path / "lips.safetensors", small_lip_to_speech())
+    more = ("-load_lips", tmp_path / "lips.safetensors", "-keep", "front", "-augment", "false", "-steps", 3)
+    assert train(words, tmp_path / "plain", *more) == 0
+    assert train(words, tmp_path / "once", *more, "-seen") == 0
+    plain, once = weights(tmp_path / "plain"), weights(tmp_path / "once")
+    for name in plain:  # what is kept has half precision
+        torch.testing.assert_close(plain[name], once[name], atol=2e-3, rtol=2e-2)
+    calls = []
+    monkeypatch.setattr(seeing, "write", lambda *given: calls.append(given))
+    assert train(words, tmp_path / "again", *more, "-seen", "-mixup", 0.4, "-blind", 0.5) == 0 and not calls
+    assert train(words, tmp_path / "other", *more, "-seen", "-view", 0.8) == 0 and calls
+    assert "seen.hdf5: was made with other weights or words" in capsys.readouterr().err
+
+
+def test_what_was_seen_is_drawn_mirrored_too(tmp_path):
+    store = lipread.ClipStore(make_lrw_store(tmp_path / "words"))
+    ids = lipread.word_ids(store, "train")
+    torch.manual_seed(0)
+    model = LipReader(
+        ["ABOUT", "BEING", "CASES"], size=32, view=0.7, front=4, hearing=4, width=16, slots=8
+    ).eval()
+    samples = lipread.WordSamples(store, ids, model.classes, 32, 0.7, seed=3)
+    args = lipread.parse_args(["-size", "32", "-view", "0.7", "--lrw", str(tmp_path / "words"), "-seed", "3"])
+    seen = seeing.seen_words(args, model, samples, store, ids)
+    views = set()
+    for number in range(12):
+        sample, id = seen[number], samples.sampling.draw(number)[0]
+        word = samples.whole(id)
+        mouths = to_mouth_network(word["mouths"])[None]
+        own = [model.frontend(one)[0] for one in (mouths, mouths.flip(-1))]
+        view = min((0, 1), key=lambda n: float((own[n] - sample["mouths"]).abs().max()))
+        torch.testing.assert_close(sample["mouths"], own[view], atol=1e-2, rtol=1e-2)
+        assert sample["label"] == word["label"] and torch.equal(sample["boundary"], word["boundary"])
+        views.add(view)
+    assert views == {0, 1}
+
+
 def test_two_processes_train_one_network(store, tmp_path):
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     flags = command(store, tmp_path, "-steps", 2, "-validate_every", 1)
@@ -154,6 +195,7 @@ def test_weights_are_measured_on_a_split(store, tmp_path, capsys, options):
         (("--epochs", 2, "-steps", 5), "--epochs 2: counts in place of -steps"),
         (("-memory", "false", "-blind", 0.2), "-blind: a network without a memory hears nothing"),
         (("--checkpoint", "nowhere.safetensors"), "nowhere.safetensors: no such file"),
+        (("-seen",), "-seen: what is seen once must not learn"),
         (("-keep", "front"), "-keep front: needs trained weights; give -load_lips FILE"),
         (("--backend", "LSTM"), "invalid choice: 'LSTM'"),
         (("--lrw", "nowhere"), "nowhere: no such clip store"),

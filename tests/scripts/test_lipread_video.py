@@ -77,7 +77,13 @@ def test_not_sure_enough_is_said(home, tmp_path, capsys):
         (("--video", "wall.mp4"), "wall.mp4: no face found"),
         (("--video", "film.mp4", "--align", "strange.align"), "'dog' is none of the network's 2 words"),
         (("--video", "film.mp4", "--align", "late.align"), "the video ends at 1.28 s"),
-        (("--video", "film.mp4", "--out", "film.mp4"), "film.mp4: is the video itself"),
+        (("--video", "film.mp4", "--out", "film.mp4"), "film.mp4: is what is to be read"),
+        (
+            ("--video", "film.mp4", "--align", "film.align", "--out", "film.align"),
+            "film.align: is what is to be read",
+        ),
+        (("--video", "film.mp4", "--sure", "50"), "-sure 50"),
+        (("--video", "film.mp4", "--batch_size", "3"), "--batch_size: is for the words of a store"),
     ],
 )
 def test_mistakes_are_one_line_and_exit_2(home, tmp_path, capsys, monkeypatch, options, words):

@@ -115,6 +115,8 @@ def test_a_lip_reader_may_teach_vg_net(store, tmp_path, capsys):
     lost = ("-reading_weight", 1, "-reader", tmp_path / "lost.safetensors")
     assert train(vgnet, store, tmp_path / "lost", *lost) == 2
     assert "lost.safetensors: no such file" in capsys.readouterr().err
+    assert train(vgnet, store, tmp_path / "lost", "-reader", reader) == 2
+    assert "is for -reading_weight; give that too" in capsys.readouterr().err
 
 
 def test_no_discriminator_is_run_before_its_start(store, tmp_path, monkeypatch):

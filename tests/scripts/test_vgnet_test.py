@@ -327,4 +327,4 @@ def test_nr_net_speaks_and_a_lip_reader_judges_all_rows(home, tmp_path, capsys):
     )
     capsys.readouterr()
     assert evaluate(command(home, tmp_path / "none", "-align", str(home), *more[2:4])) == 2
-    assert "tells of none of these clips when its words are said" in capsys.readouterr().err
+    assert "tells of none of these clips when words are said that the reader knows" in capsys.readouterr().err

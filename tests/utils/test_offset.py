@@ -26,7 +26,15 @@ def test_a_sound_moves_no_farther_than_its_length():
 
 
 @pytest.mark.parametrize(
-    "text", ["id,offset\na,1\n", "clip,offset\na,later\n", "clip,offset\na\n", b"\xff\xfe\x00"]
+    "text",
+    [
+        "id,offset\na,1\n",
+        "clip,offset\na,later\n",
+        "clip,offset\na\n",
+        "clip,offset\na,nan\n",
+        "clip,offset\na,inf\n",
+        b"\xff\xfe\x00",
+    ],
 )
 def test_a_table_that_is_none_is_one_line(tmp_path, text):
     path = tmp_path / "offsets.csv"

@@ -190,9 +190,10 @@ def reading_loss(critic: nn.Module, fake: Tensor, real: Tensor, landmarks: Tenso
     """frames (B, T, 3, H, W), landmarks (B, T, 136): how unlike what a `ReadingCritic` sees in both is, 1 less the
     cosine, mean over frames (not in the paper)
     """
+    windows = critic.windows(landmarks, real.shape[-1])
     with torch.no_grad():
-        true = critic(real, landmarks)
-    return 1 - F.cosine_similarity(critic(fake, landmarks).float(), true.float(), dim=-1).mean()
+        true = critic(real, windows)
+    return 1 - F.cosine_similarity(critic(fake, windows).float(), true.float(), dim=-1).mean()
 
 
 def judge_clips(

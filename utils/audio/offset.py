@@ -57,6 +57,8 @@ def read_offsets(path: Path) -> dict[str, float]:
         with path.open(newline="") as file:
             for row in csv.DictReader(file):
                 offsets[row["clip"]] = float(row["offset"])
+                if not math.isfinite(offsets[row["clip"]]):
+                    raise ValueError
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from error
     except (KeyError, TypeError, ValueError, csv.Error) as error:

@@ -1,6 +1,7 @@
 """The lip reader as judge: what share of a clip's words it reads off made frames."""
 
 import math
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -11,9 +12,11 @@ from data.store import ClipStore
 from data.store_writer import StoreWriter
 from evaluation.reading import judge as judges
 from evaluation.reading.judge import LipJudge
+from evaluation.rows import Truth, measure, summary
 from models.reading.reader import LipReader
 from tests.synthetic import make_clip
 from utils.align import Spoken
+from utils.errors import UserError
 from utils.face.landmarks import TEMPLATE
 from utils.face.mouth import cut_mouths, mouth_window
 
@@ -92,6 +95,29 @@ def test_made_mouths_are_cut_where_the_true_ones_are(store, monkeypatch):
         assert torch.equal(whole, true) and torch.equal(still, true[3:4].expand(30, -1, -1)) and mirrored
         assert [word.word for word in spoken] == ["bin", "now"] and first == offset
         seen.clear()
+
+
+def test_a_damaged_file_is_said_and_not_left_out(store, tmp_path):
+    (tmp_path / "s1").mkdir()
+    for text, words in (("0 5000 bin\n5000 9000 purple\n", "purple"), ("0 bin\n", "is not a start")):
+        (tmp_path / "s1/plain.align").write_text(text)
+        with pytest.raises(UserError, match=words):
+            LipJudge(reader("bin"), tmp_path).words(store["s1/plain"])
+
+
+def test_words_are_pooled_over_clips_not_averaged_by_clip():
+    true = Truth(
+        np.zeros((8, 68, 2)) + np.arange(68)[:, None], np.zeros((68, 2)), np.zeros(8 * 640, np.float32)
+    )
+    shares = ((1.0, 1), (0.5, 6), (math.nan, 0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        clips = [
+            measure(true, true.landmarks, dict(words_read=share, words_judged=count))
+            for share, count in shares
+        ]
+        total = summary(clips)
+    assert total["words_read"] == pytest.approx(4 / 7) and total["words_judged"] == 7
 
 
 def test_words_beyond_the_clip_are_not_judged(store, tmp_path):

@@ -81,14 +81,26 @@ def test_nothing_is_read_where_no_face_is_seen(monkeypatch):
     assert everywhere and not video.words(0.01)
 
 
-def test_the_window_slides_beyond_both_ends(monkeypatch):
-    model, mouths = network(), random_mouths(40)
-    video = read(monkeypatch, model, mouths)
-    shares = video.shares([0, 39])
-    held = torch.cat([video.seen[:, :1].expand(-1, 14, -1), video.seen[:, :15]], dim=1)
-    torch.testing.assert_close(shares[:1], model.recall(held)[0].softmax(1))
-    held = torch.cat([video.seen[:, -15:], video.seen[:, -1:].expand(-1, 14, -1)], dim=1)
-    torch.testing.assert_close(shares[1:], model.recall(held)[0].softmax(1))
+@pytest.mark.parametrize("middle", [0, 5, 14, 30, 47, 59])
+def test_a_window_within_a_video_reads_as_a_clip_of_a_store(monkeypatch, middle):
+    """Beyond both ends the first and last frame are repeated, and the front-end sees nothing beyond the window."""
+    model, mouths = network(), random_mouths(60)
+    frames = [min(max(n, 0), 59) for n in range(middle - 14, middle + 15)]
+    expected = model(to_mouth_network(mouths[frames])[None]).recalled.softmax(1)
+    torch.testing.assert_close(read(monkeypatch, model, mouths).shares([middle]), expected)
+
+
+def test_what_is_not_seen_is_no_words_and_lengthens_none(monkeypatch):
+    shares = torch.zeros(60, 3)
+    shares[:30] = torch.tensor([0.0, 0.9, 0.1])
+    shares[25:30] = torch.tensor([0.9, 0.1, 0.0])  # the first class, up to where nothing is seen
+    found = found_words(shares, WORDS, 0.5)
+    assert [(word.word, round(25 * word.end)) for word in found] == [("blue", 25), ("bin", 30)]
+    assert found_words(torch.zeros(60, 3), WORDS, 0.0) == []
+    video = read(monkeypatch, network(), random_mouths(60), unseen=range(30, 60))
+    words = video.words_at([Spoken("bin", 0.4, 0.6), Spoken("now", 1.6, 1.8)])
+    assert [word.said for word in words] == ["bin"]
+    assert video.words_at([Spoken("now", 1.6, 1.8)]) == []
 
 
 def test_subtitles_and_lines():

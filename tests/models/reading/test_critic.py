@@ -30,7 +30,7 @@ def batch() -> tuple[torch.Tensor, torch.Tensor]:
 
 def test_it_sees_the_mouths_that_a_store_would_give(critic):
     frames, landmarks = batch()
-    seen = critic(frames, landmarks)
+    seen = critic(frames, critic.windows(landmarks, 128))
     for clip, points, own in zip(frames, landmarks, seen, strict=True):
         pictures = ((clip + 1) * 127.5).round().to(torch.uint8)
         window = mouth_window(denormalise(points.numpy()), 32, 0.7)
