@@ -24,7 +24,7 @@ from reports.runs import Runs
 from utils.cli import add_flag, add_number
 from utils.errors import run
 
-FLAGS = "-size 64 -view 0.7 -front 24 -hearing 16 -width 128 -load_lips weights/lip2speech.safetensors -keep front"
+FLAGS = "-size 64 -view 0.7 -front 24 -hearing 16 -width 128 -load_lips weights/lip2speech.safetensors -keep front -seen"
 FLAGS += " --opt adamw -lr 1e-3 -batch_size 16 -cutout 0"
 ROWS = {
     "mouth": ("no memory: the mouth alone", "-memory false"),
@@ -36,7 +36,7 @@ ROWS = {
 def parse_args(argv: list[str] | None = None) -> Namespace:
     flags = page_flags(__doc__, "results/memory")
     flags.set_defaults(dataset_dir=Path("store/words.h5"))
-    add_number(flags, "steps", 600, "training steps of each", least=1)
+    add_number(flags, "steps", 400, "training steps of each", least=1)
     add_number(flags, "seeds", 3, "trainings of each row", least=1)
     add_flag(flags, "flags", default=FLAGS, help=f"lipread.py's, of all rows (default {FLAGS})")
     return parse_page(flags, "reports.memory", argv)
