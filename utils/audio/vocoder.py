@@ -14,7 +14,7 @@ ITERATIONS, MOMENTUM = 60, 0.99
 MEMORY = 2048  # samples after which de-emphasis has forgotten, 0.97 ** 2048 < 1e-27
 CHUNK, OVERLAP = 1000, 60  # columns whose phases are found together, and how many two chunks have in common
 FADE = 320  # samples from one chunk to the next
-SHARPNESS, LOUD = 1.2, 0.04  # of magnitudes that a network predicts; chosen on validation clips of GRID's s1
+SHARPNESS, LOUD = 1.1, 0.005  # of magnitudes that a network predicts; chosen on validation clips of GRID's s1
 
 
 def griffin_lim(magnitudes: Tensor, iterations: int = ITERATIONS, seed: int = 0) -> Tensor:
