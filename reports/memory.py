@@ -36,7 +36,7 @@ ROWS = {
 def parse_args(argv: list[str] | None = None) -> Namespace:
     flags = page_flags(__doc__, "results/memory")
     flags.set_defaults(dataset_dir=Path("store/words.h5"))
-    add_number(flags, "steps", 400, "training steps of each", least=1)
+    add_number(flags, "steps", 300, "training steps of each", least=1)
     add_number(flags, "seeds", 3, "trainings of each row", least=1)
     add_flag(flags, "flags", default=FLAGS, help=f"lipread.py's, of all rows (default {FLAGS})")
     return parse_page(flags, "reports.memory", argv)
