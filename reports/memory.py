@@ -24,8 +24,8 @@ from reports.runs import Runs
 from utils.cli import add_flag, add_number
 from utils.errors import run
 
-FLAGS = "-size 64 -view 0.7 -front 24 -hearing 16 -width 128 -load_lips weights/lip2speech.safetensors -keep front -seen"
-FLAGS += " --opt adamw -lr 1e-3 -batch_size 16 -cutout 0"
+FLAGS = "-size 64 -view 0.7 -front 24 -hearing 16 -width 128 -load_lips weights/lip2speech.safetensors -keep front"
+FLAGS += " -seen --opt adamw -lr 1e-3 -batch_size 16 -cutout 0"
 ROWS = {
     "mouth": ("no memory: the mouth alone", "-memory false"),
     "memory": ("visual-audio memory (ICCV 2021)", ""),

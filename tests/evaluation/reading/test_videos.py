@@ -61,7 +61,7 @@ def test_a_window_reads_as_the_clip_that_it_is(monkeypatch, options, mirrored):
 
 
 def test_words_lie_where_the_same_one_is_best_on_end():
-    shares = torch.full((40, 3), 1 / 3)
+    shares = torch.full((40, 3), 0.1)
     shares[5:12] = torch.tensor([0.9, 0.05, 0.05])
     shares[12:20] = torch.tensor([0.1, 0.1, 0.8])
     shares[25:26] = torch.tensor([0.0, 1.0, 0.0])  # a single frame is no word
