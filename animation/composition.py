@@ -115,12 +115,22 @@ class Composer:
     square nor a moving background can be seen; outside the face the picture stays as it is, to the last bit.
     """
 
-    def __init__(self, picture: np.ndarray, transform: np.ndarray, landmarks: np.ndarray, size: int) -> None:
-        """picture (H, W, 3) uint8; transform (2, 3): its pixels to crop pixels; landmarks (68, 2) in crop pixels"""
+    def __init__(
+        self,
+        picture: np.ndarray,
+        transform: np.ndarray,
+        landmarks: np.ndarray,
+        size: int,
+        mask: np.ndarray | None = None,
+    ) -> None:
+        """picture (H, W, 3) uint8; transform (2, 3): its pixels to crop pixels; landmarks (68, 2) in crop pixels
+
+        mask (size, size), from 0 to 1: how much may change, `face_mask` by default.
+        """
         self.canvas = picture.copy()
         self.region, self.to_region = _region(picture, transform, size)
         self.own = np.ascontiguousarray(picture[self.region])
-        self.face = face_mask(landmarks, size)
+        self.face = face_mask(landmarks, size) if mask is None else mask
         self.linear = self.to_region[:, :2].astype(np.float32).T
         height, width = self.own.shape[:2]
         self.places = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1).astype(np.float32)
@@ -129,11 +139,17 @@ class Composer:
 
     @classmethod
     def of_crop(
-        cls, photo: np.ndarray, transform: np.ndarray, landmarks: np.ndarray, size: int, side: int
+        cls,
+        photo: np.ndarray,
+        transform: np.ndarray,
+        landmarks: np.ndarray,
+        size: int,
+        side: int,
+        mask: np.ndarray | None = None,
     ) -> Composer:
         """For pictures of the face alone, `side` pixels each way, out of the photo; the rest as for the photo"""
         crop = crop_face(photo, chain(transform, scaling(side / size)), side)
-        return cls(crop, scaling(size / side), landmarks, size)
+        return cls(crop, scaling(size / side), landmarks, size, mask)
 
     def __call__(self, change: Change) -> np.ndarray:
         """The whole picture (H, W, 3) uint8, valid until the next call"""
@@ -192,6 +208,13 @@ def face_mask(landmarks: np.ndarray, size: int) -> np.ndarray:
     to_border = np.minimum(np.arange(size), np.arange(size)[::-1]) / (10 * step)
     border = _ease(np.minimum(to_border[:, None], to_border[None, :]))
     return _soft_hull(landmarks[FACE_OUTLINE], size, 4 * step, 14 * step) * border
+
+
+def lower_face_mask(landmarks: np.ndarray, size: int) -> np.ndarray:
+    """landmarks (68, 2) in crop pixels -> (size, size), `face_mask` below the nose, easing to 0 up to its tip"""
+    tip, base = landmarks[30, 1], landmarks[31:36, 1].mean()
+    below = _ease((np.arange(size) - tip) / max(base - tip, size / 32))
+    return face_mask(landmarks, size) * below[:, None]
 
 
 def _soft_hull(points: np.ndarray, size: int, margin: float, feather: float) -> np.ndarray:

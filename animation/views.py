@@ -1,11 +1,10 @@
-"""What videos the demo writes of a speaking face: the whole photo, the face alone, a panel of the steps to it."""
+"""What videos are written of a speaking face: the whole picture, the face alone, a panel of the steps to it."""
 
 from __future__ import annotations
 
-from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -19,61 +18,105 @@ TILE = 256  # pixels of a panel's pictures
 
 
 class Face(NamedTuple):
-    """The photo's face: transform (2, 3) from photo to crop, crop (size, size, 3), landmarks (68, 2) in the crop."""
+    """A picture's face: transform (2, 3) from picture to crop, crop (size, size, 3), landmarks (68, 2) in the crop.
+
+    mask (size, size), 0 to 1: how much of it may change, the whole face by default.
+    """
 
     photo: np.ndarray
     transform: np.ndarray
     crop: np.ndarray
     landmarks: np.ndarray
-    subject: Subject
+    subject: Subject | None = None
+    mask: np.ndarray | None = None
 
 
 class Moment(NamedTuple):
     """One frame of the result: landmarks (68, 2) in crop pixels, VG-net's frame (size, size, 3) uint8, and how that
-    came of the photo."""
+    came of the face's picture; change None: the picture stays as it is, for it shows no face.
+    """
 
     landmarks: np.ndarray
     frame: np.ndarray
-    change: Change
+    change: Change | None
+    face: Face
 
 
-def choose_views(args: Namespace, face: Face) -> dict[Path, Callable[[Moment], np.ndarray]]:
+Draw = Callable[[Moment], np.ndarray]
+
+
+class Views(Protocol):
+    """What is asked for, by the demo's flags of these names"""
+
+    folder: Path
+    name: str
+    size: int | None
+    crop: bool
+    panel: bool
+    paste_back: bool
+
+
+def choose_views(wish: Views, first: Face) -> dict[Path, Draw]:
     """The videos to write, each with the function that draws its frames."""
     whole, alone = "", None
-    if args.paste_back:
+    if wish.paste_back:
         whole, alone = "_full", ""
-    elif args.crop or args.size:
+    elif wish.crop or wish.size:
         whole, alone = None, ""
     views = {}
     if alone is not None:
-        views[alone] = enlarged_face(face, args.size) if args.size else lambda moment: moment.frame
+        views[alone] = enlarged_face(wish.size) if wish.size else lambda moment: moment.frame
     if whole is not None:
-        views[whole] = whole_photo(face)
-    if args.panel:
-        result = enlarged_face(face, TILE)
+        views[whole] = whole_picture(first.photo)
+    if wish.panel:
+        result = enlarged_face(TILE)
         views["_panel"] = lambda moment: draw_panel(moment, result(moment))
-    return {args.sample_dir / f"{args.save_name}{ending}.mp4": draw for ending, draw in views.items()}
+    return {wish.folder / f"{wish.name}{ending}.mp4": draw for ending, draw in views.items()}
 
 
-def whole_photo(face: Face) -> Callable[[Moment], np.ndarray]:
-    """Draws the photo, at its own resolution where a video can have it."""
-    photo, transform = fit_for_video(face.photo, face.transform)
-    if photo is not face.photo:
-        note(f"the photo is scaled to {photo.shape[1]} x {photo.shape[0]} for H.264")
-    compose = Composer(photo, transform, face.landmarks, len(face.crop))
-    return lambda moment: compose(moment.change)
+def whole_picture(first: np.ndarray) -> Draw:
+    """Draws the picture, at its own resolution where a video can have it. first: of the pictures to come."""
+    fitted, _ = fit_for_video(first, np.eye(2, 3))
+    if fitted is not first:
+        note(f"the picture is scaled to {fitted.shape[1]} x {fitted.shape[0]} for H.264")
+
+    def compose(face: Face) -> Composer:
+        photo, transform = fit_for_video(face.photo, face.transform)
+        return Composer(photo, transform, face.landmarks, len(face.crop), face.mask)
+
+    drawn = _drawing(compose)
+    return lambda moment: (
+        fit_for_video(moment.face.photo, np.eye(2, 3))[0] if moment.change is None else drawn(moment)
+    )
 
 
-def enlarged_face(face: Face, size: int) -> Callable[[Moment], np.ndarray]:
-    """Draws the crop out of the photo's own pixels, at `size` pixels a side."""
-    compose = Composer.of_crop(face.photo, face.transform, face.landmarks, len(face.crop), size)
-    return lambda moment: compose(moment.change)
+def enlarged_face(size: int) -> Draw:
+    """Draws the crop out of the picture's own pixels, at `size` pixels a side."""
+    return _drawing(
+        lambda face: Composer.of_crop(
+            face.photo, face.transform, face.landmarks, len(face.crop), size, face.mask
+        )
+    )
+
+
+def _drawing(composer: Callable[[Face], Composer]) -> Draw:
+    """Draws moments by the composer of their face, which is made anew where the face is another one"""
+    last: list = [None, None]
+
+    def draw(moment: Moment) -> np.ndarray:
+        if moment.face is not last[0]:
+            last[:] = moment.face, composer(moment.face)
+        return last[1](moment.change or Change.none(len(moment.face.crop)))
+
+    return draw
 
 
 def draw_panel(moment: Moment, result: np.ndarray) -> np.ndarray:
-    """Landmarks | attention | motion | result"""
+    """Landmarks | attention | motion | result; of a moment without a face the result alone"""
+    change = moment.change or Change.none(len(moment.frame))
     points = to_crop_size(moment.landmarks, 128 * TILE // len(moment.frame))
-    attention, motion = moment.change.pictures()
+    attention, motion = change.pictures()
     captions = ["landmarks", "attention", "motion", "result"]
-    tiles = [draw_landmarks(TILE, points), enlarge(attention, TILE), enlarge(motion, TILE), result]
+    drawn = np.zeros((TILE, TILE, 3), np.uint8) if moment.change is None else draw_landmarks(TILE, points)
+    tiles = [drawn, enlarge(attention, TILE), enlarge(motion, TILE), result]
     return grid(tiles, captions=captions)

@@ -128,31 +128,38 @@ class VGNet(nn.Module):
     def forward(
         self, example_image: Tensor, landmarks: Tensor, example_landmarks: Tensor, state: Tensor | None = None
     ) -> VGOutput:
-        """example_image (B, 3, H, W), landmarks (B, T, 136), example_landmarks (B, 136) -> VGOutput"""
-        shallow = self.image_encoder(example_image)  # (B, 128, H / 4, W / 4)
-        deep = self.bottleneck_encoder(shallow)  # (B, 512, H / 16, W / 16)
+        """example_image (B, 3, H, W), landmarks (B, T, 136), example_landmarks (B, 136) -> VGOutput
+
+        Or an example for each frame, as a video gives: example_image (B, T, 3, H, W), example_landmarks (B, T, 136).
+        """
+        each = example_image.ndim == 5
+        shallow = self.image_encoder(fold(example_image) if each else example_image)
+        deep = self.bottleneck_encoder(shallow)  # (B, 512, H / 16, W / 16), shallow (B, 128, H / 4, W / 4)
+        shallow, deep = ((unfold(x, len(landmarks)) if each else x.unsqueeze(1)) for x in (shallow, deep))
         features, attention = self._compare(landmarks, example_landmarks)
-        deep = deep.unsqueeze(1).expand_as(features)
+        deep = deep.expand_as(features)
         hidden = self.bottleneck(fold(torch.cat([deep, features], dim=2)))
         hidden, state = self.gru(unfold(hidden, len(landmarks)), state)
         generated = unfold(self.generator(fold(hidden)), len(landmarks))
-        fused = torch.lerp(shallow.unsqueeze(1).to(generated.dtype), generated, attention.to(generated.dtype))
+        fused = torch.lerp(shallow.to(generated.dtype), generated, attention.to(generated.dtype))
         features = self.decoder(fold(fused))
         if self.config["warp"] == "none":
-            still = example_image.unsqueeze(1).expand(-1, landmarks.shape[1], -1, -1, -1)
+            still = (example_image if each else example_image.unsqueeze(1)).expand(
+                -1, landmarks.shape[1], -1, -1, -1
+            )
             found, (alpha, motion) = (), self._heads(features)
         else:
-            still, alpha, motion, *found = self._warped_heads(
-                features, example_image, landmarks, example_landmarks
-            )
+            warped = self._warped_heads_of_each if each else self._warped_heads
+            still, alpha, motion, *found = warped(features, example_image, landmarks, example_landmarks)
         alpha, motion = unfold(alpha, len(landmarks)), unfold(motion, len(landmarks))
         return VGOutput(torch.lerp(still, motion, alpha), alpha, motion, attention, still, state, *found)
 
     def _compare(self, landmarks: Tensor, example_landmarks: Tensor) -> tuple[Tensor, Tensor]:
         """The difference of landmark features (B, T, 512, h, w) and the landmark attention (B, T, 1, 4h, 4w)."""
         batch, steps = landmarks.shape[:2]
-        # The example goes through the shared layers as one more frame of its clip.
-        together = fold(torch.cat([landmarks, example_landmarks.unsqueeze(1)], dim=1))
+        # The example goes through the shared layers as one more frame of its clip, or as many as there are examples.
+        examples = example_landmarks if example_landmarks.ndim == 3 else example_landmarks.unsqueeze(1)
+        together = fold(torch.cat([landmarks, examples], dim=1))
         side = self.config["size"] // 16
         # bfloat16 would round landmarks to a quarter of a pixel.
         with torch.autocast(together.device.type, enabled=False):
@@ -160,9 +167,9 @@ class VGNet(nn.Module):
         maps = self.landmark_maps(together.view(-1, 1, side, side))  # (B (T + 1), 256, h, w)
         features = unfold(self.landmark_features(maps), batch)
         maps = unfold(maps, batch)
-        both = torch.cat([maps[:, :-1], maps[:, -1:].expand(-1, steps, -1, -1, -1)], dim=2)
+        both = torch.cat([maps[:, :steps], maps[:, steps:].expand(-1, steps, -1, -1, -1)], dim=2)
         attention = torch.sigmoid(self.landmark_attention(fold(both)))
-        return features[:, :-1] - features[:, -1:], unfold(attention, batch)
+        return features[:, :steps] - features[:, steps:], unfold(attention, batch)
 
     def _heads(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """features (N, w / 2, H, W) -> attention (N, 1, H, W), motion (N, 3, H, W)"""
@@ -196,6 +203,18 @@ class VGNet(nn.Module):
         motion = motion + _before_tanh(fold(still)) + wider * self.mouth_colour.view(1, 3, 1, 1)
         alpha = self._attention(attention, motion, MOUTH_ATTENTION * wider)
         return still, alpha, torch.tanh(motion), sampling, eyes
+
+    def _warped_heads_of_each(
+        self, features: Tensor, images: Tensor, landmarks: Tensor, example_landmarks: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Sequence[Eye]]:
+        """`_warped_heads` with an example for each frame: images (B, T, 3, H, W), example_landmarks (B, T, 136)"""
+        alone = fold(landmarks).unsqueeze(1)  # each frame as a clip of one
+        still, alpha, motion, sampling, eyes = self._warped_heads(
+            features, fold(images), alone, fold(example_landmarks)
+        )
+        batch = len(landmarks)
+        eyes = [Eye(*(unfold(part.squeeze(1), batch) for part in eye)) for eye in eyes]
+        return unfold(still.squeeze(1), batch), alpha, motion, unfold(sampling.squeeze(1), batch), eyes
 
     def _maps(self, features: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """features (N, w / 2, H, W) -> maps of motion (N, 3, H, W), attention (N, 1, H, W) and flow (N, 2, H, W)

@@ -17,6 +17,8 @@ import demo
 from animation import views
 from animation.blinks import LOWER_LIDS, UPPER_LIDS
 from animation.original import CANONICAL_FACE
+from animation.talking import networks as talking_networks
+from animation.talking.faces import subject_of
 from animation.whole_faces import hear
 from models import (
     ATNet,
@@ -31,7 +33,8 @@ from models import (
 from models.original.networks import ORIGINAL_NETWORKS
 from utils.audio.raw_speech import set_level
 from utils.errors import run
-from utils.face.detector import FaceDetector
+from utils.face.alignment import apply_transform, crop_transforms
+from utils.face.detector import FaceDetector, find_face
 from utils.face.landmarks import eye_openness, mouth_opening
 from utils.media.read import read_audio
 from utils.media.write import VideoWriter
@@ -94,7 +97,7 @@ def detector():
 
 @pytest.fixture(autouse=True)
 def one_detector(monkeypatch, detector):
-    monkeypatch.setattr(demo, "FaceDetector", lambda: detector)
+    monkeypatch.setattr(talking_networks, "FaceDetector", lambda: detector)
 
 
 def write_wave(path: Path, samples: int, rate: int = 16000, channels: int = 1, level: float = 0.2) -> None:
@@ -198,7 +201,7 @@ def test_other_at_nets(files, tmp_path, kind):
 
 
 @pytest.mark.parametrize("kind", ["nr", "nr_tc", "nr_3d"])
-def test_the_noise_resilient_networks_drive_the_same_face(kind, files, tmp_path):
+def test_the_noise_resilient_networks_drive_the_same_face(kind, files, tmp_path, detector):
     write_wave(tmp_path / "in.wav", 16001)
     options = dict(i=tmp_path / "in.wav", at_model=files / f"{kind}.safetensors")
     assert run_demo(files, tmp_path, "-save_landmarks", "-blink", "off", **options) == 0
@@ -206,8 +209,9 @@ def test_the_noise_resilient_networks_drive_the_same_face(kind, files, tmp_path)
     whole = np.load(tmp_path / "a_landmarks.npy")
     network = load_model(files / f"{kind}.safetensors")
     sound = set_level(read_audio(tmp_path / "in.wav", 8000), network.config["level"])
-    face = demo.find_subject(data.astronaut()[:300, 100:400], "", network, 128)
-    expected = face.subject.pixels(face.subject.landmarks(hear(network, sound, 26)), 128)
+    found, _ = find_face(data.astronaut()[:300, 100:400], detector)
+    subject = subject_of(network, apply_transform(crop_transforms(found[None], 128)[0], found), 128)
+    expected = subject.pixels(subject.landmarks(hear(network, sound, 26)), 128)
     assert whole.std(0).max() > 1e-4
     np.testing.assert_allclose(whole, expected, atol=2e-3)  # in stretches as the whole at once
 

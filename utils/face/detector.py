@@ -7,9 +7,10 @@ installed package `face_recognition_models`, by its path (importing that package
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib.util import find_spec
 from itertools import chain
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -70,12 +71,18 @@ class FaceDetector:
         return np.stack(points) if points else np.zeros((0, 68, 2), np.float32)
 
     def track_stream(
-        self, frames: Iterable[np.ndarray], longest_gap: int | None = None
+        self,
+        frames: Iterable[np.ndarray],
+        longest_gap: int | None = None,
+        choose: Callable[[list[Box]], Box] = itemgetter(0),
     ) -> Iterator[np.ndarray]:
-        """`track` frame by frame, (68, 2) each, some frames later: no more than seven are held at a time"""
+        """`track` frame by frame, (68, 2) each, some frames later: no more than seven are held at a time
+
+        choose: of the boxes of the first frame that shows any, the largest first, the one to follow.
+        """
         waiting: deque[np.ndarray] = deque()  # frames whose boxes are not smoothed yet
         boxes = np.zeros((0, 4))  # theirs, and those of up to BOX_RADIUS frames before
-        for frame, box in chain(self._follow(frames, longest_gap), [(None, None)] * BOX_RADIUS):
+        for frame, box in chain(self._follow(frames, longest_gap, choose), [(None, None)] * BOX_RADIUS):
             if frame is not None:
                 waiting.append(frame)
                 boxes = np.concatenate([boxes, box[None]])
@@ -106,7 +113,10 @@ class FaceDetector:
         return [tuple(e / scale for e in (f.left(), f.top(), f.right(), f.bottom())) for f in faces]
 
     def _follow(
-        self, frames: Iterable[np.ndarray], longest_gap: int | None
+        self,
+        frames: Iterable[np.ndarray],
+        longest_gap: int | None,
+        choose: Callable[[list[Box]], Box],
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Each frame with the box (4,) of the followed face in it, NaN where it is not seen"""
         last, unseen, unknown = None, 0, np.full(4, np.nan)
@@ -117,8 +127,11 @@ class FaceDetector:
             found = self._find_again(frame, last) if last is not None else None
             if found is None:
                 faces = self.detect(frame)
-                near = [face for face in faces if last is not None and overlap(face, last) > 0.2]
-                found = next(iter(near if last is not None and unseen <= LONGEST_GAP else faces), None)
+                if last is None:
+                    found = choose(faces) if faces else None
+                else:
+                    near = [face for face in faces if overlap(face, last) > 0.2]
+                    found = next(iter(near if unseen <= LONGEST_GAP else near or faces), None)
             unseen = 0 if found is not None else unseen + 1
             last = last if found is None else found
             yield frame, unknown if found is None else np.array(found)
@@ -227,10 +240,13 @@ def upright_landmarks(photo: np.ndarray, landmarks: np.ndarray, detector: FaceDe
     return apply_transform(invert_transform(transform), detector.landmarks(upright, boxes[0]))
 
 
-def find_face(photo: np.ndarray, detector: FaceDetector) -> tuple[np.ndarray, int]:
+def find_face(
+    photo: np.ndarray, detector: FaceDetector, choose: Callable[[list[Box]], Box] = itemgetter(0)
+) -> tuple[np.ndarray, int]:
     """photo (H, W, 3) -> landmarks (68, 2) of its largest face in photo pixels, and how many faces it shows.
 
-    Raises UserError where there is none, or none large enough.
+    choose: takes another one of the boxes, which come the largest first. Raises UserError where there is no face,
+    or the one chosen is not large enough.
     """
     boxes = detector.detect(photo)
     if not boxes:  # perhaps a tight crop: the detector wants to see some room around a face
@@ -239,7 +255,7 @@ def find_face(photo: np.ndarray, detector: FaceDetector) -> tuple[np.ndarray, in
         boxes = [tuple(edge - margin for edge in box) for box in detector.detect(padded)]
     if not boxes:
         raise UserError("no face found; use a photo that shows a face from the front")
-    landmarks = upright_landmarks(photo, detector.landmarks(photo, boxes[0]), detector)
+    landmarks = upright_landmarks(photo, detector.landmarks(photo, choose(boxes)), detector)
     width = np.linalg.norm(landmarks[16] - landmarks[0])
     if width < SMALLEST_FACE:
         raise UserError(

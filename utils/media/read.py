@@ -124,7 +124,7 @@ def _timed_frames(path: Path, container) -> Iterator[tuple[float, float, np.ndar
             )
             if not -LONGEST_PAUSE < time - before < LONGEST_PAUSE:
                 raise UserError(f"{path}: the timestamps jump by {time - before:.1f} s at frame {number}")
-            yield time, duration, _upright(frame)
+            yield time, duration, upright(frame)
             number += 1
     if number == 0:
         raise UserError(f"{path}: no frame of its video can be read")
@@ -142,7 +142,7 @@ def _decode(path: Path, container, stream) -> Iterator:
                 raise UserError(f"{path}: its video is damaged ({_reason(error)})") from error
 
 
-def _upright(frame) -> np.ndarray:
+def upright(frame) -> np.ndarray:
     """The picture as it is meant to be seen: telephones store theirs turned, with a note by how much."""
     turns = round(getattr(frame, "rotation", 0) / 90) % 4
     return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), turns))

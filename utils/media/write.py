@@ -24,21 +24,24 @@ class VideoWriter:
     left. An odd width or height gains one repeated column or row, because yuv420p halves the colour planes.
 
     size: (width, height) of the frames; audio: the sampling rate of the sound, None for a silent video; crf: 0 (exact)
-    to 51, 18 shows no loss. Sound and frames should be written alternately: packets wait in memory for each other.
+    to 51, 18 shows no loss; comment: a line for the file's metadata. Sound and frames should be written
+    alternately: packets wait in memory for each other.
     """
 
     def __init__(
         self,
         path: Path,
         size: tuple[int, int],
-        fps: int = 25,
+        fps: int | Fraction = 25,
         audio: int | None = None,
         channels: int = 1,
         crf: int = 18,
+        comment: str | None = None,
     ) -> None:
         self.path = Path(path)
         self.size = tuple(size)
         self.fps, self.audio, self.channels, self.crf = fps, audio, channels, crf
+        self.comment = comment
         self.frames = 0
         self.samples = 0
 
@@ -47,6 +50,8 @@ class VideoWriter:
             part = stack.enter_context(replacing(self.path))
             self.container = self._open(part)
             stack.callback(self.container.close)
+            if self.comment:
+                self.container.metadata["comment"] = self.comment
             self.video_stream = self._add_video()
             self.audio_stream = self._add_audio() if self.audio else None
             self.stack = stack.pop_all()
@@ -68,7 +73,7 @@ class VideoWriter:
             )
         frame = np.pad(frame, [(0, height % 2), (0, width % 2), (0, 0)], mode="edge")
         picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
-        picture.pts, picture.time_base = self.frames, Fraction(1, self.fps)
+        picture.pts, picture.time_base = self.frames, 1 / Fraction(self.fps)
         self.frames += 1
         self.container.mux(self.video_stream.encode(picture))
 

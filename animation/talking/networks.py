@@ -1,0 +1,38 @@
+"""The networks of a talking face, loaded once for as many of them as are wanted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from animation.original import check_pair
+from models import ATNet, ATNetSingle, NRNet, VGNet, WhisperATNet, load_model
+from models.layers import fold_norms
+from utils.errors import UserError
+from utils.face.detector import FaceDetector
+
+
+class Networks(NamedTuple):
+    """at_net hears, vg_net draws, detector finds faces."""
+
+    at_net: nn.Module
+    vg_net: VGNet
+    detector: FaceDetector
+
+
+def load_networks(at_model: Path, vg_model: Path, device: torch.device, lstm: bool | None = None) -> Networks:
+    """Raises UserError for weights of other networks, a pair that does not fit, and where lstm is not the AT-net's"""
+    at_net = load_model(at_model, device, expect=(ATNet, ATNetSingle, WhisperATNet, NRNet))
+    if lstm is not None and lstm != isinstance(at_net, ATNet):
+        kind = "has no LSTM" if lstm else "is the one with LSTM"
+        raise UserError(
+            f"{at_model}: this {type(at_net).__name__} {kind}; leave -lstm out or give other weights"
+        )
+    if not at_net.landmark_components.any():
+        raise UserError(f"{at_model}: holds no landmark basis; convert the original's weights with --pca")
+    vg_net = load_model(vg_model, device, expect=VGNet)
+    check_pair(at_net, vg_net, at_model, vg_model)
+    return Networks(at_net, fold_norms(vg_net).to(memory_format=torch.channels_last), FaceDetector())

@@ -1,0 +1,138 @@
+"""From a wish to its files, all of them or none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from fractions import Fraction
+from typing import NamedTuple
+
+import numpy as np
+from torch import nn
+
+from animation.composition import Change
+from animation.stream import audio_windows, sound_frames
+from animation.talking.networks import Networks
+from animation.talking.photos import PhotoScene
+from animation.talking.videos import VideoScene
+from animation.talking.wish import Wish
+from animation.views import Moment, choose_views
+from models import NRNet, WhisperATNet
+from utils.ahead import ahead
+from utils.audio import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
+from utils.audio.raw_speech import SPEECH_RATE, Loudness, SpeechWindows
+from utils.errors import UserError
+from utils.files import replacing, writable_folder
+from utils.media.kinds import is_video
+from utils.media.read import stream_audio
+from utils.media.write import VideoWriter
+from utils.stopwatch import Stopwatch
+
+SOUND_RATE = 48000  # of the video's sound track; the networks hear SAMPLE_RATE
+AHEAD = 16  # frames that the networks make while others are drawn and encoded
+GENERATED = "Generated: a machine made this face speak (talking faces, ATVGnet)"
+Watch = Callable[[str, Iterable, int], Iterable]  # what is done, its frames, and about how many
+
+
+class Made(NamedTuple):
+    """The files of a wish, its frames, and how many of them show no face and stayed as they were."""
+
+    files: list
+    frames: int
+    faceless: int
+
+
+def unwatched(what: str, items: Iterable, total: int) -> Iterable:
+    return items
+
+
+def talk(networks: Networks, wish: Wish, watch: Watch = unwatched, clock: Stopwatch | None = None) -> Made:
+    """Makes what is wished for. watch: gives back the frames of each stage that takes time, to count or to stop them.
+
+    Raises UserError where the person or the speech cannot be used, and where the files cannot be written.
+    """
+    clock = clock or Stopwatch()
+    sound = count_sound_frames(wish.speech)
+    if wish.person and is_video(wish.person):
+        scene = VideoScene(networks, wish, sound, clock, lambda frames, count: watch("faces", frames, count))
+    else:
+        scene = PhotoScene(networks, wish, clock)
+    writable_folder(wish.folder)
+    windows = clock.through("sound", listen(wish, networks.at_net))
+    count = int(-(-sound * scene.rate // FPS))
+    moments = ahead(scene.moments(windows), AHEAD)
+    files = write_results(wish, scene, watch("frames", moments, count), clock)
+    return Made(files, count, scene.faceless)
+
+
+def count_sound_frames(path) -> int:
+    """25ths of a second of sound. Raises UserError where the sound is too short for a single one."""
+    samples = sum(len(block) for block in stream_audio(path))
+    if samples < SAMPLES_PER_FRAME:
+        raise UserError(
+            f"{path}: its {1000 * samples / SAMPLE_RATE:.0f} ms of sound do not fill one video frame"
+        )
+    return -(-samples // SAMPLES_PER_FRAME)
+
+
+def listen(wish: Wish, at_net: nn.Module) -> Iterator[np.ndarray]:
+    """The sound as windows (k, ...) that the network takes, one a frame, piece by piece
+
+    An NR-net hears raw speech of one loudness, for which the file is read once before; a WhisperATNet rows of sound.
+    """
+    path = wish.speech
+    if isinstance(at_net, WhisperATNet):
+        return sound_frames(stream_audio(path))
+    if not isinstance(at_net, NRNet):
+        return audio_windows(stream_audio(path))
+    gain = Loudness.of(stream_audio(path, SPEECH_RATE)).gain(at_net.config["level"])
+    return audio_windows(stream_audio(path, SPEECH_RATE, SPEECH_RATE), SpeechWindows(gain))
+
+
+def write_results(
+    wish: Wish, scene: PhotoScene | VideoScene, moments: Iterable[Moment], clock: Stopwatch
+) -> list:
+    """Writes what the wish asks for, all of it or nothing, and says which files."""
+    views = choose_views(wish, scene.first)
+    landmarks_file = wish.folder / f"{wish.name}_landmarks.npy"
+    still = Moment(scene.first.landmarks, scene.first.crop, Change.none(len(scene.first.crop)), scene.first)
+    track, landmarks = sound_track(wish, scene.rate), []
+    with ExitStack() as stack:
+        if hasattr(moments, "close"):
+            stack.callback(moments.close)
+        if wish.save_landmarks:
+            landmarks_part = stack.enter_context(replacing(landmarks_file))
+        videos = []
+        for path, draw in views.items():
+            size = draw(still).shape[1::-1]
+            writer = VideoWriter(path, size, scene.rate, audio=SOUND_RATE, comment=GENERATED)
+            videos.append((stack.enter_context(writer), draw))
+        for moment in moments:
+            sound = next(track, np.zeros(0, np.float32))
+            for video, draw in videos:
+                with clock.stage("draw"):
+                    picture = draw(moment)
+                with clock.stage("encode"):
+                    video.write(picture)
+                    video.write_audio(sound)
+            clock.mark()
+            if wish.save_landmarks:
+                landmarks.append(moment.landmarks)
+        for sound in track:  # what rounding to another rate may have left
+            for video, _ in videos:
+                video.write_audio(sound)
+        if wish.save_landmarks:
+            np.save(landmarks_part, np.stack(landmarks))
+    return [*views, landmarks_file] if wish.save_landmarks else [*views]
+
+
+def sound_track(wish: Wish, rate: Fraction) -> Iterator[np.ndarray]:
+    """The sound for the result, piece by piece, one for each of its frames"""
+    waiting, made, given = np.zeros(0, np.float32), 0, 0
+    for block in stream_audio(wish.speech, SOUND_RATE):
+        waiting = np.concatenate([waiting, block])
+        while len(waiting) >= (length := int((made + 1) * SOUND_RATE / rate) - given):
+            yield waiting[:length]
+            waiting, made, given = waiting[length:], made + 1, given + length
+    if len(waiting):
+        yield waiting

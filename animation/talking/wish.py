@@ -1,0 +1,64 @@
+"""What is to be made: of whom, with which speech, under which name, in which views."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from utils.errors import UserError
+
+
+@dataclass(frozen=True)
+class Wish:
+    """One talking face. person: a photo or a video, None for the default photo; the others as the demo's flags.
+
+    size, crop, panel, paste_back, save_landmarks: which files (`animation.views.choose_views`). blink: None stands for
+    blinks in a photo and none in a video, whose eyes have their own. face: of several, which (`face_choice`). hold: a
+    video shorter than the speech stands still at its end, instead of going back and forth.
+    """
+
+    speech: Path
+    person: Path | None = None
+    folder: Path = Path("results")
+    name: str = "demo"
+    size: int | None = None
+    crop: bool = False
+    panel: bool = False
+    paste_back: bool = False
+    save_landmarks: bool = False
+    blink: bool | None = None
+    blink_seed: int = 8
+    face: int | tuple[float, float] | None = None
+    hold: bool = False
+
+    @classmethod
+    def of(cls, args: Namespace) -> Wish:
+        """Of the demo's flags. Raises UserError for a name that is none."""
+        if not args.save_name or Path(args.save_name).name != args.save_name or args.save_name == "..":
+            raise UserError(
+                f"-s {args.save_name}: give a name without folders; the folder goes to -sample_dir"
+            )
+        named = dict(speech=args.in_file, folder=args.sample_dir, name=args.save_name)
+        others = {one.name: getattr(args, one.name) for one in fields(cls) if one.name not in named}
+        return cls(**named, **others)
+
+    @property
+    def subject(self) -> str:
+        """The person's name in messages"""
+        return str(self.person or "the default photo")
+
+
+def face_choice(text: str) -> int | tuple[float, float]:
+    """--face: "2", the second largest face, or "310,200", the face at that pixel. Raises UserError."""
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) == 1 and numbers[0] >= 1 and numbers[0] == int(numbers[0]):
+        return int(numbers[0])
+    if len(numbers) == 2 and all(0 <= number < 1e6 for number in numbers):
+        return numbers[0], numbers[1]
+    raise UserError(
+        f"--face {text}: give a face's number, 1 for the largest, or a place in it as X,Y in pixels"
+    )
