@@ -1,14 +1,16 @@
-"""One photo and one recording in, a talking face out.
+"""One photo or video and one recording in, a talking face out.
 
     python demo.py                                            the default photo and speech -> results/demo.mp4
     python demo.py -p PHOTO -i AUDIO -sample_dir DIR -s NAME  any image, any audio or video file -> DIR/NAME.mp4
+    python demo.py -p VIDEO -i AUDIO                          somebody's video, whose lips say something else
+    python demo.py --list JOBS.csv                            many: columns photo, audio, name and any other flag
     python demo.py -size 256                                  the face alone, 256 x 256; --crop: the network's 128 x 128
     python demo.py --panel --paste_back --save_landmarks      more views of the same face, beside NAME.mp4
     python demo.py -at_model weights/atnet.safetensors        landmarks by the paper's AT-net, or by an NR-net's weights
     python demo.py --blink off                                eyes that stay as the photo has them
 
-NAME.mp4 is the whole photo, speaking, at its own resolution. It is as long as the sound; memory does not grow with it.
-Flags take one dash or two.
+NAME.mp4 is the whole picture, speaking, at its own resolution. It is as long as the sound, with which memory does not
+grow. Flags take one dash or two.
 """
 
 from __future__ import annotations
@@ -16,18 +18,21 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
 
-from animation.talking.networks import load_networks
-from animation.talking.talk import talk
+from animation.talking.jobs import Job, read_jobs, run_jobs
+from animation.talking.networks import Networks, load_networks
+from animation.talking.talk import Made, talk
 from animation.talking.wish import Wish, face_choice
 from utils.cli import add_device_flags, add_flag, add_number, add_switch, parser, pick_device
-from utils.errors import note, run
-from utils.stopwatch import Stopwatch
+from utils.errors import UserError, note, run
+from utils.stopwatch import Stopwatch, report
 
 ROOT = Path(__file__).parent
+NO_COLUMNS = ("list", "profile", "words", "person", "in_file", "save_name")
 
 
 def parse_args(argv: list[str] | None = None) -> Namespace:
@@ -87,24 +92,76 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
     both = "NAME.mp4 is the face alone, and NAME_full.mp4 the whole photo"
     add_switch(flags, "paste_back", False, both)
     add_switch(flags, "save_landmarks", False, "also NAME_landmarks.npy: (T, 68, 2), pixels of the crop")
+    add_flag(
+        flags,
+        "list",
+        type=Path,
+        help="a CSV file with the columns photo, audio, name and any other flags, one talking face a line",
+    )
+    add_switch(flags, "profile", False, "say how long each stage took, and when the first frame was written")
     add_device_flags(flags)
-    return flags.parse_args(argv)
+    args = flags.parse_args(argv)
+    args.words = list(sys.argv[1:] if argv is None else argv)
+    return args
 
 
 def main(args: Namespace) -> None:
+    if args.list:
+        make_list(args)
+        return
     wish, clock = Wish.of(args), Stopwatch()
     with clock.stage("load"):
-        networks = load_networks(
-            args.at_model, args.vg_model, pick_device(args.cuda, args.device_ids), args.lstm
-        )
+        networks = load_for(args)
     made = talk(networks, wish, bar, clock)
+    say_faceless(wish, made)
+    print("\n".join(str(path) for path in made.files))
+    if args.profile:
+        print(report(clock, made.frames), file=sys.stderr)
+
+
+def make_list(args: Namespace) -> None:
+    """Makes what the list says and is not there yet. Raises UserError in the end where some of it failed."""
+    columns = {name for name in vars(args) if name not in NO_COLUMNS}
+    jobs = read_jobs(args.list, lambda words: parse_args([*args.words, *words]), columns)
+    networks: dict[tuple, Networks] = {}
+    bars = tqdm(total=len(jobs), unit=" jobs", desc=args.list.name)
+
+    def make(job: Job) -> None:
+        key = (job.args.at_model, job.args.vg_model, job.args.lstm, job.args.cuda, job.args.device_ids)
+        if key not in networks:
+            networks.clear()  # those of one kind at a time
+            networks[key] = load_for(job.args)
+        made = talk(networks[key], job.wish, partial(bar, leave=False))
+        say_faceless(job.wish, made)
+        tqdm.write("\n".join(str(path) for path in made.files))
+
+    def counted(job: Job) -> None:
+        bars.set_postfix_str(job.name)
+        make(job)
+
+    with bars:
+        there, failures = run_jobs(jobs, counted, bars.update)
+    if there:
+        note(f"{args.list}: {there} of {len(jobs)} were there already")
+    for failure in failures:
+        print(f"failed: {args.list}, {failure}", file=sys.stderr)
+    if failures:
+        raise UserError(
+            f"{args.list}: {len(failures)} of {len(jobs)} failed; mend them and run the command again"
+        )
+
+
+def load_for(args: Namespace) -> Networks:
+    return load_networks(args.at_model, args.vg_model, pick_device(args.cuda, args.device_ids), args.lstm)
+
+
+def say_faceless(wish: Wish, made: Made) -> None:
     if made.faceless:
         note(f"{wish.subject}: {made.faceless} of {made.frames} frames show no face, and stay as they were")
-    print("\n".join(str(path) for path in made.files))
 
 
-def bar(what: str, frames: Iterable, total: int) -> Iterator:
-    return tqdm(frames, what, total, unit=" frames")
+def bar(what: str, frames: Iterable, total: int, leave: bool = True) -> Iterator:
+    return tqdm(frames, what, total, unit=" frames", leave=leave)
 
 
 if __name__ == "__main__":

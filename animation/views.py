@@ -56,22 +56,26 @@ class Views(Protocol):
     paste_back: bool
 
 
-def choose_views(wish: Views, first: Face) -> dict[Path, Draw]:
-    """The videos to write, each with the function that draws its frames."""
-    whole, alone = "", None
+def planned_files(wish: Views) -> dict[str, Path]:
+    """The videos that are asked for, by what they show: the face alone, the whole picture, a panel"""
+    endings = {"whole": ""}
     if wish.paste_back:
-        whole, alone = "_full", ""
+        endings = {"alone": "", "whole": "_full"}
     elif wish.crop or wish.size:
-        whole, alone = None, ""
-    views = {}
-    if alone is not None:
-        views[alone] = enlarged_face(wish.size) if wish.size else lambda moment: moment.frame
-    if whole is not None:
-        views[whole] = whole_picture(first.photo)
+        endings = {"alone": ""}
     if wish.panel:
-        result = enlarged_face(TILE)
-        views["_panel"] = lambda moment: draw_panel(moment, result(moment))
-    return {wish.folder / f"{wish.name}{ending}.mp4": draw for ending, draw in views.items()}
+        endings["panel"] = "_panel"
+    return {what: wish.folder / f"{wish.name}{ending}.mp4" for what, ending in endings.items()}
+
+
+def choose_views(wish: Views, first: Face) -> dict[Path, Draw]:
+    """The videos to write, each with the function that draws its frames. first: of the faces to come"""
+    draw = {
+        "alone": lambda: enlarged_face(wish.size) if wish.size else lambda moment: moment.frame,
+        "whole": lambda: whole_picture(first.photo),
+        "panel": whole_panel,
+    }
+    return {path: draw[what]() for what, path in planned_files(wish).items()}
 
 
 def whole_picture(first: np.ndarray) -> Draw:
@@ -109,6 +113,11 @@ def _drawing(composer: Callable[[Face], Composer]) -> Draw:
         return last[1](moment.change or Change.none(len(moment.face.crop)))
 
     return draw
+
+
+def whole_panel() -> Draw:
+    result = enlarged_face(TILE)
+    return lambda moment: draw_panel(moment, result(moment))
 
 
 def draw_panel(moment: Moment, result: np.ndarray) -> np.ndarray:

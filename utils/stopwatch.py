@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TypeVar
 
 Item = TypeVar("Item")
+ONCE = ("load",)  # stages that do not grow with the number of frames
+IMPORTED = time.perf_counter()
 
 
 class Stopwatch:
@@ -20,7 +24,7 @@ class Stopwatch:
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
         self.began = time.perf_counter()
-        self.first: float | None = None  # seconds from the beginning to the first `mark`
+        self.first: float | None = None  # seconds from the start of the process to the first `mark`
         self._threads = threading.local()
 
     @contextmanager
@@ -52,10 +56,34 @@ class Stopwatch:
     def mark(self) -> None:
         """Notes the first time that something is there to be seen"""
         if self.first is None:
-            self.first = time.perf_counter() - self.began
+            self.first = process_seconds()
 
     def _charge(self, running: list[str]) -> None:
         now = time.perf_counter()
         if running:
             self.seconds[running[-1]] += now - self._threads.since
         self._threads.since = now
+
+
+def process_seconds() -> float:
+    """How long this process has been running, its start-up and imports too"""
+    try:
+        ticks = int(Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()[19])
+        return float(Path("/proc/uptime").read_text().split()[0]) - ticks / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError):  # not Linux: since this module was imported
+        return time.perf_counter() - IMPORTED
+
+
+def report(clock: Stopwatch, frames: int) -> str:
+    """A table: stages, their seconds, and milliseconds a frame"""
+    whole = time.perf_counter() - clock.began
+    first = (
+        ""
+        if clock.first is None
+        else f"; the first was written {clock.first:.2f} s after the start of the process"
+    )
+    lines = [f"{frames} frames in {whole:.2f} s{first}", f"{'stage':<10} {'seconds':>8} {'ms a frame':>11}"]
+    for name, seconds in clock.seconds.items():
+        each = "" if name in ONCE else f"{1000 * seconds / max(frames, 1):.2f}"
+        lines.append(f"{name:<10} {seconds:>8.2f} {each:>11}".rstrip())
+    return "\n".join(lines)

@@ -94,14 +94,13 @@ def write_results(
 ) -> list:
     """Writes what the wish asks for, all of it or nothing, and says which files."""
     views = choose_views(wish, scene.first)
-    landmarks_file = wish.folder / f"{wish.name}_landmarks.npy"
     still = Moment(scene.first.landmarks, scene.first.crop, Change.none(len(scene.first.crop)), scene.first)
     track, landmarks = sound_track(wish, scene.rate), []
     with ExitStack() as stack:
         if hasattr(moments, "close"):
             stack.callback(moments.close)
         if wish.save_landmarks:
-            landmarks_part = stack.enter_context(replacing(landmarks_file))
+            landmarks_part = stack.enter_context(replacing(wish.files[-1]))
         videos = []
         for path, draw in views.items():
             size = draw(still).shape[1::-1]
@@ -123,7 +122,7 @@ def write_results(
                 video.write_audio(sound)
         if wish.save_landmarks:
             np.save(landmarks_part, np.stack(landmarks))
-    return [*views, landmarks_file] if wish.save_landmarks else [*views]
+    return wish.files
 
 
 def sound_track(wish: Wish, rate: Fraction) -> Iterator[np.ndarray]:

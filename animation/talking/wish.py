@@ -6,6 +6,7 @@ from argparse import Namespace
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from animation.views import planned_files
 from utils.errors import UserError
 
 
@@ -42,6 +43,12 @@ class Wish:
         named = dict(speech=args.in_file, folder=args.sample_dir, name=args.save_name)
         others = {one.name: getattr(args, one.name) for one in fields(cls) if one.name not in named}
         return cls(**named, **others)
+
+    @property
+    def files(self) -> list[Path]:
+        """What will be written"""
+        landmarks = self.folder / f"{self.name}_landmarks.npy"
+        return [*planned_files(self).values(), *([landmarks] if self.save_landmarks else [])]
 
     @property
     def subject(self) -> str:

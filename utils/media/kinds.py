@@ -7,7 +7,7 @@ from pathlib import Path
 from utils.errors import UserError
 from utils.media.read import open_media
 
-# FFmpeg's readers of text, which show it as a film, and of pictures, which it takes for films of one frame by their name
+# FFmpeg's readers of text, which show it as a film, and of pictures, which are films of one frame to it
 NO_FILMS = ("tty", "image2", "ansi", "bin", "xbin", "adf", "idf")
 
 
