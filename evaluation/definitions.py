@@ -15,6 +15,24 @@ class Figure(NamedTuple):
 
 
 GROUPS = {
+    "dubbing": {
+        "lmd_motion": Figure(
+            "LMD motion",
+            3,
+            "LMD of the mouth points, each clip's mean mouth taken away, pixels of a 128-pixel crop",
+        ),
+        "mouth_jitter": Figure(
+            "mouth jitter",
+            3,
+            "mean second difference over time of the 20 mouth points, pixels of a 128-pixel crop",
+        ),
+        "ssim_outside": Figure(
+            "SSIM outside", 4, "SSIM against A's own frames outside the box of mouth and jaw (1: untouched)"
+        ),
+        "above_nose": Figure(
+            "above the nose", 2, "mean absolute difference from A's own frames above the nose, of 255 levels"
+        ),
+    },
     "landmarks": {
         "lmd_mouth": Figure(
             "LMD mouth", 3, "mean distance of the 20 mouth points, pixels of a 128-pixel crop"
