@@ -73,14 +73,15 @@ class VideoScene:
             why = "its face is too small or seen too shortly" if seen else "no face found"
             raise UserError(f"{wish.subject}: {why}; give a video that shows one from the front")
         self.shot_of = {frame: shot for shot in self.shots for frame in range(shot.start, shot.stop)}
-        basis = LandmarkBasis.of(at_net)
-        self.rests = {shot.start: basis.close_mouth(shot.face.rest) for shot in self.shots}
+        self.subjects = {
+            shot.start: subject_of(at_net, denormalise(shot.face.rest, self.size), self.size)
+            for shot in self.shots
+        }
         self.first = self._face(0, next(Recording(wish.person).forwards(1)))
 
     def moments(self, windows: Iterable[np.ndarray]) -> Iterator[Moment]:
         """The frames, one by one, while the windows (k, ...) of the sound come in"""
-        at_net, rest = self.networks.at_net, self.shots[0].face.rest
-        subject = subject_of(at_net, denormalise(rest, self.size), self.size)
+        at_net, subject = self.networks.at_net, self.subjects[self.shots[0].start]
         heard = self.clock.through("AT-net", landmark_stream(at_net, subject, rechunk(windows, CHUNK)))
         moved = at_rate((piece - subject.rest for piece in heard), self.rate)
         pictures = self.clock.through("decode", self.recording.played(self.count, self.hold))
@@ -114,7 +115,7 @@ class VideoScene:
         """The landmarks (136,) of a frame whose lips say what moves a face at rest by motion (136,)"""
         frame = number - shot.start
         own = shot.face.landmarks[frame].reshape(136)
-        speaking = shot.face.speaking(frame, self.rests[shot.start] - shot.face.rest + motion)
+        speaking = shot.face.speaking(frame, self.subjects[shot.start].rest - shot.face.rest + motion)
         return (own + shot.strength[frame] * (speaking - own)).astype(np.float32)
 
     def _draw(

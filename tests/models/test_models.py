@@ -55,6 +55,30 @@ def test_vgnet_folded_over_time_is_frame_by_frame(portrait, warp, recurrence):
     torch.testing.assert_close(whole.frames, torch.cat(frames, 1), atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("options", [{"warp": "none"}, {"warp": "flow", "lids": True}])
+def test_each_frame_may_have_an_example_of_its_own(portrait, options):
+    model = small_vgnet(**options)
+    image, landmarks, example = portrait
+    torch.manual_seed(2)
+    images, examples = torch.rand(2, 5, 3, 64, 64) * 2 - 1, landmarks + 0.02 * torch.randn(2, 5, 136)
+    with torch.no_grad():
+        repeated = model(
+            image[:, None].expand(-1, 5, -1, -1, -1), landmarks, example[:, None].expand(-1, 5, -1)
+        )
+        once, whole, state, singles = model(*portrait), model(images, landmarks, examples), None, []
+        for t in range(5):
+            singles.append(model(images[:, t], landmarks[:, t : t + 1], examples[:, t], state))
+            state = singles[-1].state
+    parts = ["frames", "attention", "motion", "landmark_attention", "still"]
+    for part in [*parts, "sampling"] if options["warp"] == "flow" else parts:
+        expected = torch.cat([getattr(one, part) for one in singles], 1)
+        torch.testing.assert_close(getattr(whole, part), expected, atol=1e-4, rtol=0)
+        torch.testing.assert_close(getattr(repeated, part), getattr(once, part), atol=1e-4, rtol=0)
+    for i, eye in enumerate(whole.eyes):
+        for found, *expected in zip(eye, *(one.eyes[i] for one in singles), strict=True):
+            torch.testing.assert_close(found, torch.cat(expected, 1), atol=1e-4, rtol=0)
+
+
 def test_landmarks_keep_their_precision_in_bfloat16(portrait):
     """Rounded to bfloat16, a face would move in steps of a quarter of a pixel."""
     model, seen = small_vgnet(), []

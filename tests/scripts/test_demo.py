@@ -261,14 +261,14 @@ def test_silence_gives_a_proper_video(files, tmp_path):
     assert np.isfinite(np.load(tmp_path / "a_landmarks.npy")).all()
 
 
-def peak_memory(files: Path, folder: Path, seconds: int, at_model: str) -> int:
+def peak_memory(files: Path, folder: Path, seconds: int, at_model: str, person: Path | None = None) -> int:
     """The largest resident size of a demo in a process of its own"""
     write_wave(folder / "in.wav", 16000 * seconds)
     script = (
         "import demo, resource, sys; demo.main(demo.parse_args(sys.argv[1:])); "
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     )
-    flags = f"-p {files}/face.png -i {folder}/in.wav -sample_dir {folder} -at_model {files}/{at_model} "
+    flags = f"-p {person or files / 'face.png'} -i {folder}/in.wav -sample_dir {folder} -at_model {files}/{at_model} "
     flags += f"-vg_model {files}/vg.safetensors -cuda false"
     # A shell between: Linux counts the size of the process that starts another one as the other one's own.
     command = f"{sys.executable} -c '{script}' {flags} && true"
