@@ -23,7 +23,8 @@ from utils.audio.reference import voice_mel
 from utils.audio.vocoder import SHARPNESS, sharpened, voice_stream
 from utils.errors import UserError
 from utils.files import writable_folder
-from utils.media.copy import check_pictures, new_sound
+from utils.media.copy import new_sound
+from utils.media.kinds import check_pictures
 from utils.media.write import wav_writer
 
 KEPT = (".mp4", ".m4v", ".mov", ".mkv", ".webm")  # kinds of files that a voiced video keeps

@@ -10,7 +10,8 @@ import pytest
 
 from tests.raw_corpus import make_pictures_video, tone, write_wav
 from utils.errors import UserError
-from utils.media.copy import check_pictures, new_sound
+from utils.media.copy import new_sound
+from utils.media.kinds import check_pictures
 from utils.media.read import read_audio, read_video, video_start
 from utils.media.write import VideoWriter, wav_writer
 

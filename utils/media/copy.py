@@ -28,7 +28,6 @@ PICKY = (".mp4", ".m4v", ".mov")  # they hold more kinds of pictures than most o
 SHOWN = {"h264", "hevc", "av1", "vp9", "mpeg4", "mjpeg"}
 FASTEST = 60  # frames a second of pictures that are encoded anew
 ENCODED = (".mp4", ".m4v", ".mov", ".mkv")  # what may hold these
-TEXTS = {"tty", "bin", "xbin", "adf", "idf"}  # what FFmpeg would draw as on a terminal
 Hear = Callable[[np.ndarray], None]
 
 
@@ -72,18 +71,6 @@ class _Interleaved:
                 break
             self.shown = time
         self.write(samples)
-
-
-def check_pictures(source: Path) -> None:
-    """Raises UserError where a file is no video: missing, unreadable, mere sound, or a still picture."""
-    with open_media(source, "video") as container:
-        still = container.format.name == "image2" or container.format.name.endswith("_pipe")
-        cover = container.streams.video[0].disposition & av.stream.Disposition.attached_pic
-        text = container.format.name in TEXTS
-    if still or text:
-        raise UserError(f"{source}: a {'text' if text else 'still picture'}; give a video")
-    if cover:
-        raise UserError(f"{source}: has no video, only sound and a cover picture")
 
 
 def copy_obstacle(source: Path, path: Path) -> str | None:
@@ -148,7 +135,7 @@ def _copied(source: Path, path: Path, rate: int) -> Iterator[tuple[Iterator[floa
         origin = max(0, container.start_time or 0) / 1e6  # of the source's clock
         start = float((pictures.start_time or 0) * pictures.time_base)
         options = {"movflags": "faststart"} if path.suffix.lower() in PICKY else {}
-        with av.open(str(part), "w", options=options) as new:
+        with av.open(f"file:{part}", "w", options=options) as new:
             copy = new.add_stream_from_template(pictures)
             copy.time_base = pictures.time_base
             sound = _add_sound(new, path, rate)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from pathlib import Path
 
@@ -12,9 +13,15 @@ from torch import Tensor
 
 from utils.errors import UserError, reason
 from utils.files import replacing
+from utils.media.quiet import quiet_libraries
 
 DITHER = np.array([[0, 8, 2, 10], [12, 4, 14, 6], [3, 11, 1, 9], [15, 7, 13, 5]]) / 1.6 - 4.7  # levels
-READ_ERRORS = (OSError, SyntaxError, ValueError, EOFError)  # what Pillow's decoders raise for damaged files
+# What Pillow's decoders raise for damaged files
+READ_ERRORS = (OSError, SyntaxError, ValueError, EOFError, RuntimeError, MemoryError, OverflowError)
+MOST_PIXELS = (
+    64_000_000  # of a photo: some 200 MB as it is, and a few times that while it is turned and searched
+)
+LONGEST_SIDE = 16  # times the other one
 
 
 def read_photo(path: Path) -> np.ndarray:
@@ -30,6 +37,9 @@ def read_photo(path: Path) -> np.ndarray:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(path) as image:
+                if image.width * image.height > MOST_PIXELS:  # a JPEG can be read at half its size
+                    image.draft("RGB", (image.width // 2, image.height // 2))
+                _check_size(path, *image.size)
                 return _to_rgb(ImageOps.exif_transpose(image))
     except UnidentifiedImageError:
         return _read_with_opencv(path)
@@ -105,15 +115,29 @@ def _grey_to_rgb(values: np.ndarray) -> np.ndarray:
     return np.repeat(grey[..., None], 3, axis=-1)
 
 
+def _check_size(path: Path, width: int, height: int) -> None:
+    """Raises UserError for a picture that would take a machine's memory."""
+    if width * height > MOST_PIXELS:
+        most = f"{MOST_PIXELS // 10**6} million"
+        raise UserError(f"{path}: {width} x {height} pixels are too many; scale the photo down to {most}")
+    if max(width, height) > LONGEST_SIDE * max(1, min(width, height)):
+        raise UserError(
+            f"{path}: {width} x {height} pixels are no photo of a face; cut it out of the picture"
+        )
+
+
 def _read_with_opencv(path: Path) -> np.ndarray:
+    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MOST_PIXELS))  # read with the first picture
     import cv2
 
     try:
-        image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error:
+        with quiet_libraries():
+            image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
+    except (cv2.error, OSError, MemoryError):
         image = None
     if image is None:
         raise UserError(
             f"{path}: not an image that Pillow or OpenCV reads; give a JPEG or PNG photo, or a video"
         )
+    _check_size(path, *image.shape[1::-1])
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)

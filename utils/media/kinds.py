@@ -1,19 +1,25 @@
-"""What kind of file somebody gave: a picture or a video."""
+"""What kind of file somebody gave: a picture, a video, or something that FFmpeg only takes for one."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from utils.errors import UserError
+from utils.media.quiet import quiet_libraries
 from utils.media.read import open_media
 
-# FFmpeg's readers of text, which show it as a film, and of pictures, which are films of one frame to it
-NO_FILMS = ("tty", "image2", "ansi", "bin", "xbin", "adf", "idf")
+TEXTS = {"tty", "bin", "xbin", "adf", "idf"}  # what FFmpeg would draw as on a terminal
 
 
 def is_video(path: Path) -> bool:
     """Whether FFmpeg finds moving pictures in a file in which Pillow and OpenCV find no picture"""
-    return not is_picture(path) and _has_video(path)
+    if not Path(path).is_file() or is_picture(path):
+        return False
+    try:
+        check_pictures(path)
+    except UserError:
+        return False
+    return True
 
 
 def is_picture(path: Path) -> bool:
@@ -21,19 +27,25 @@ def is_picture(path: Path) -> bool:
     import cv2
     from PIL import Image
 
-    if not Path(path).is_file():
-        return False
     try:
         with Image.open(path):
             return True
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        return isinstance(error, Image.DecompressionBombError) or cv2.haveImageReader(str(path))
+    except Image.DecompressionBombError:
+        return True
+    except (OSError, SyntaxError, ValueError, EOFError, RuntimeError):
+        with quiet_libraries():
+            return cv2.haveImageReader(str(path))
 
 
-def _has_video(path: Path) -> bool:
-    try:
-        with open_media(path, "video") as container:
-            name = container.format.name
-            return name not in NO_FILMS and not name.endswith("_pipe")
-    except UserError:
-        return False
+def check_pictures(source: Path) -> None:
+    """Raises UserError where a file is no video: missing, unreadable, mere sound, or a still picture."""
+    import av
+
+    with open_media(source, "video") as container:
+        still = container.format.name == "image2" or container.format.name.endswith("_pipe")
+        cover = container.streams.video[0].disposition & av.stream.Disposition.attached_pic
+        text = container.format.name in TEXTS
+    if still or text:
+        raise UserError(f"{source}: a {'text' if text else 'still picture'}; give a video")
+    if cover:
+        raise UserError(f"{source}: has no video, only sound and a cover picture")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,13 @@ AUDIO_SUFFIXES = set(
     ".opus .spx .mp3 .mp2 .m4a .m4b .aac .ac3 .amr .wma .mka .mp4 .m4v .mkv .webm .mov .avi .3gp .flv .mpg "
     ".mpeg .ts".split()
 )
+# FFmpeg's readers that open other files or the network, or never end; text, which it shows as a film, is none either
+NO_MEDIA = set(
+    "hls dash concat imf sdp rtsp rtp sap webm_dash_manifest hds smoothstreaming lavfi ffmetadata whip".split()
+)
+MOST_PLANES = 7  # channels that PyAV reads as planes: with one more it reads beyond their end
+LARGEST_FRAME = 8192 * 4608  # pixels
+HIGHEST_RATE = 768_000  # Hz
 LONGEST_PAUSE = 5.0  # seconds between two frames of a video beyond which its timestamps are taken to be wrong
 
 
@@ -93,17 +101,46 @@ def open_media(path: Path, kind: str | None = None):
         raise UserError(f"{path}: no such file")
     if path.stat().st_size == 0:
         raise UserError(f"{path}: the file is empty")
-    try:
-        container = av.open(str(path), metadata_errors="ignore")
-    except (OSError, ValueError, IndexError) as error:  # PyAV's own errors derive from these
+    try:  # a name with a colon would be taken for a protocol
+        container = av.open(f"file:{path}", metadata_errors="ignore", options=_only_files())
+    except media_errors() as error:
         raise UserError(f"{path}: neither video nor sound that FFmpeg can read ({_reason(error)})") from error
-    if kind and not getattr(container.streams, kind):
+    wrong = _unusable(container, kind) if kind else None
+    if wrong:
         container.close()
-        raise UserError(f"{path}: has no {'sound' if kind == 'audio' else 'video'}")
-    if kind and getattr(container.streams, kind)[0].codec_context is None:  # decoding would crash the process
-        container.close()
-        raise UserError(f"{path}: its {kind} has a format that FFmpeg cannot decode; convert the file first")
+        raise UserError(f"{path}: {wrong}")
     return container
+
+
+def media_errors() -> tuple[type[Exception], ...]:
+    """What PyAV raises for files that are not as they should be"""
+    import av
+
+    return av.error.FFmpegError, OSError, ValueError, IndexError, EOFError, MemoryError
+
+
+@cache
+def _only_files() -> dict[str, str]:
+    """Options by which FFmpeg opens the file itself, and none that it names"""
+    import av
+
+    known = sorted(set(av.format.formats_available) - NO_MEDIA)
+    return {"protocol_whitelist": "file", "format_whitelist": ",".join(known)}
+
+
+def _unusable(container, kind: str) -> str | None:
+    """What is wrong with the first stream of a kind, if something is"""
+    streams = getattr(container.streams, kind)
+    if not streams:
+        return f"has no {'sound' if kind == 'audio' else 'video'}"
+    context = streams[0].codec_context
+    if context is None:  # decoding would crash the process
+        return f"its {kind} has a format that FFmpeg cannot decode; convert the file first"
+    if kind == "video" and context.width * context.height > LARGEST_FRAME:
+        return f"its frames of {context.width} x {context.height} are too large; scale the video down"
+    if kind == "audio" and not 0 < (context.sample_rate or 1) <= HIGHEST_RATE:
+        return f"its sound claims {context.sample_rate} samples a second; convert it to 48,000"
+    return None
 
 
 def _timed_frames(path: Path, container) -> Iterator[tuple[float, float, np.ndarray]]:
@@ -134,10 +171,14 @@ def _timed_frames(path: Path, container) -> Iterator[tuple[float, float, np.ndar
 
 def _decode(path: Path, container, stream) -> Iterator:
     """The frames of a stream; for sound, damaged packets are left out, as players do."""
-    for packet in container.demux(stream):
+    packets = container.demux(stream)  # after an error of its own it has no more
+    while True:
         try:
+            packet = next(packets, None)
+            if packet is None:
+                return
             yield from packet.decode()
-        except (OSError, ValueError) as error:
+        except media_errors() as error:
             if stream.type == "video":
                 raise UserError(f"{path}: its video is damaged ({_reason(error)})") from error
 
@@ -165,7 +206,8 @@ def _mono_pieces(path: Path, container, sample_rate: int, start: float | None) -
     """Pieces (n,) of any length at `sample_rate`, the mean of the channels, from `start` on."""
     from av import AudioResampler
 
-    resampler = AudioResampler(format="fltp", rate=sample_rate)
+    planes = container.streams.audio[0].codec_context.channels <= MOST_PLANES
+    resampler = AudioResampler(format="fltp" if planes else "flt", rate=sample_rate)
     stream, cut, count, got = container.streams.audio[0], None, 0, 0
     with container:
         for frame in _decode(path, container, stream):
@@ -189,10 +231,19 @@ def _mono_pieces(path: Path, container, sample_rate: int, start: float | None) -
 
 def _resample(path: Path, resampler, frame) -> list[np.ndarray]:
     try:
-        pieces = [piece.to_ndarray().mean(axis=0, dtype=np.float32) for piece in resampler.resample(frame)]
+        pieces = [_mean_of_channels(piece) for piece in resampler.resample(frame)]
         return [np.nan_to_num(piece, nan=0.0, posinf=1.0, neginf=-1.0) for piece in pieces]
-    except (OSError, ValueError) as error:
+    except media_errors() as error:
         raise UserError(f"{path}: its sound changes format midway; convert it to WAV first") from error
+
+
+def _mean_of_channels(piece) -> np.ndarray:
+    """A frame of float samples, in planes (C, n) or one after the other (1, C n) -> (n,)"""
+    if not piece.format.is_planar:
+        return piece.to_ndarray().reshape(-1, piece.layout.nb_channels).mean(axis=1, dtype=np.float32)
+    if piece.layout.nb_channels > MOST_PLANES:
+        raise ValueError(f"{piece.layout.nb_channels} channels all of a sudden")
+    return piece.to_ndarray().mean(axis=0, dtype=np.float32)
 
 
 def _blocks(path: Path, pieces: Iterable[np.ndarray], block: int) -> Iterator[np.ndarray]:

@@ -92,7 +92,7 @@ class VideoWriter:
 
     def _open(self, part: Path) -> av.container.OutputContainer:
         try:
-            return av.open(str(part), "w", options={"movflags": "faststart"})
+            return av.open(f"file:{part}", "w", options={"movflags": "faststart"})
         except (ValueError, av.error.FFmpegError) as error:
             raise UserError(f"{self.path}: not a kind of video file that can be written; use .mp4") from error
 
