@@ -6,6 +6,7 @@
 # make memory WORDS=store/words.h5   trains lip readers with and without a memory: docs/memory.md
 # make figures STORE=store/grid.h5 SPLITS=DIR   draws faces by the shipped weights: docs/faces.md
 # make ablation STORE=store/grid.h5 SPLITS=DIR   trains the networks with parts missing: docs/ablation.md
+# make fuzz MINUTES=30   feeds damaged files to every reader of files
 # make lint   checks style; make format mends what can be mended
 # make clean  removes the environment and caches, never results or weights
 # The first of them makes the environment .venv, from wheels alone. Another Python: make demo PYTHON=python3.12
@@ -13,16 +14,20 @@
 PYTHON ?= python3
 VENV := .venv
 STORE ?= store/grid.h5
+MINUTES ?= 2
 WORDS ?= store/words.h5
 BIN := $(VENV)/bin
 
-.PHONY: demo test tables speech words memory figures ablation lint format clean
+.PHONY: demo test fuzz tables speech words memory figures ablation lint format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python demo.py --panel
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest -q
+
+fuzz: $(VENV)/.installed
+	$(BIN)/python -m tests.hostile.fuzz --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 tables: $(VENV)/.installed
 	$(BIN)/python -m reports.tables --dataset_dir $(STORE) $(if $(SPLITS),--splits $(SPLITS)) $(if $(NOISE),--noise $(NOISE)) $(if $(WILD),--wild $(WILD)) \
