@@ -116,7 +116,7 @@ class FaceDetector:
         self,
         frames: Iterable[np.ndarray],
         longest_gap: int | None,
-        choose: Callable[[list[Box]], Box],
+        choose: Callable[[list[Box]], Box] = itemgetter(0),
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Each frame with the box (4,) of the followed face in it, NaN where it is not seen"""
         last, unseen, unknown = None, 0, np.full(4, np.nan)
