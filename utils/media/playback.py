@@ -10,11 +10,10 @@ import numpy as np
 
 from utils.audio import FPS
 from utils.errors import UserError
-from utils.media.read import open_media, upright
+from utils.media.read import LONGEST_PAUSE, media_errors, nearest_frames, open_media, upright
 
 SLOWEST, FASTEST = Fraction(1), Fraction(60)  # frames a second that a result has
 HELD = 128 * 2**20  # bytes of pictures that are held to play a stretch backwards
-LONGEST_PAUSE = 5.0  # seconds between two frames, beyond which timestamps are taken to be wrong
 
 
 class Recording:
@@ -113,18 +112,11 @@ class Recording:
 
     def _numbered(self) -> Iterator[tuple[int, int | None, np.ndarray]]:
         """(place in the file, timestamp, picture) of one number after the other"""
-        count, last = 0, None
         step = float(1 / self.rate)
         with open_media(self.path, "video") as container:
-            stream = container.streams.video[0]
-            for number, time, frame in _timed(container, stream, step):
-                while last is not None and count * step < (last[1] + time) / 2:
-                    yield last[0], last[2].pts, last[3]
-                    count += 1
-                last = number, time, frame, upright(frame)
-            while last is not None and (count == 0 or count * step < last[1] + step / 2):
-                yield last[0], last[2].pts, last[3]
-                count += 1
+            frames = _timed(container, container.streams.video[0], step)
+            shown = ((time, step, (number, frame.pts, upright(frame))) for number, time, frame in frames)
+            yield from nearest_frames(shown, self.rate)
 
 
 def _timed(container, stream, step: float) -> Iterator[tuple[int, float, object]]:
@@ -143,8 +135,6 @@ def _timed(container, stream, step: float) -> Iterator[tuple[int, float, object]
 
 def _decoded(container, stream) -> Iterator:
     """The frames of a stream, to its end or to the first that is damaged"""
-    import av
-
     stream.codec_context.thread_count = 1
     try:
         for packet in container.demux(stream):
@@ -152,5 +142,5 @@ def _decoded(container, stream) -> Iterator:
                 if frame.is_corrupt:
                     return
                 yield frame
-    except (av.error.FFmpegError, OSError, ValueError):
+    except media_errors():
         return

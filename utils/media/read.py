@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -24,6 +25,7 @@ NO_MEDIA = set(
 MOST_PLANES = 7  # channels that PyAV reads as planes: with one more it reads beyond their end
 LARGEST_FRAME = 8192 * 4608  # pixels
 HIGHEST_RATE = 768_000  # Hz
+Item = TypeVar("Item")
 LONGEST_PAUSE = 5.0  # seconds between two frames of a video beyond which its timestamps are taken to be wrong
 
 
@@ -55,7 +57,7 @@ def read_video(path: Path, fps: int = FPS) -> Iterator[np.ndarray]:
     Raises UserError, naming the frame, where one is damaged, and where the file has no video at all.
     """
     container = open_media(path, "video")
-    return _nearest_frames(_timed_frames(path, container), fps)
+    return nearest_frames(_timed_frames(path, container), fps)
 
 
 def read_audio(path: Path, sample_rate: int = SAMPLE_RATE, start: float | None = None) -> np.ndarray:
@@ -189,8 +191,8 @@ def upright(frame) -> np.ndarray:
     return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), turns))
 
 
-def _nearest_frames(frames: Iterable[tuple[float, float, np.ndarray]], fps: int) -> Iterator[np.ndarray]:
-    """Output frame k is the input frame nearest to k / fps."""
+def nearest_frames(frames: Iterable[tuple[float, float, Item]], fps: int | Fraction) -> Iterator[Item]:
+    """frames: time and duration in seconds, and what is shown -> number k is what is shown nearest to k / fps"""
     count, last = 0, None
     for time, duration, picture in frames:
         while last is not None and count / fps < (last[0] + time) / 2:
