@@ -113,5 +113,7 @@ def _read_with_opencv(path: Path) -> np.ndarray:
     except cv2.error:
         image = None
     if image is None:
-        raise UserError(f"{path}: not an image that Pillow or OpenCV reads; give a JPEG or PNG photo, or a video")
+        raise UserError(
+            f"{path}: not an image that Pillow or OpenCV reads; give a JPEG or PNG photo, or a video"
+        )
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
