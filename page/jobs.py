@@ -55,6 +55,7 @@ class Jobs:
         """What `work` gives back, which runs in a thread and calls the watch that it is given.
 
         When this task is cancelled, the work is told to stop and waited for, so that none runs beside the next one.
+        Raises StoppedError then, as when the visitor is gone: Gradio would leave its page waiting for an answer.
         """
         job = Job(tell)
         self.running.setdefault(visitor, set()).add(job)
@@ -65,7 +66,7 @@ class Jobs:
             job.ended.set()
             with suppress(Exception):
                 await thread
-            raise
+            raise StoppedError(STOPPED) from None
         finally:
             self.running[visitor].discard(job)
             if not self.running[visitor]:

@@ -8,9 +8,10 @@ from functools import partial
 import gradio as gr
 
 from page.examples import EXAMPLES, Example, example_file
-from page.jobs import Jobs
+from page.jobs import Jobs, StoppedError
 from page.service import EARS, FACE, WHOLE, Service
 from page.widgets import Clip, Page, Photo, Speech
+from utils.progress import Watch
 
 HEAD = "# Talking faces\nOne photo and a voice in, a talking face out. Lips read; silent faces given a voice."
 MADE = (
@@ -43,7 +44,7 @@ def build(service: Service, jobs: Jobs) -> Page:
             _voice_tab(service, jobs)
 
         def left(request: gr.Request) -> None:
-            jobs.stop(str(request.session_hash))
+            jobs.stop(visitor_of(request))
 
         page.unload(left)
     return page.queue(max_size=service.limits.waiting, api_open=False)
@@ -95,7 +96,7 @@ def _talking_tab(service: Service, jobs: Jobs) -> None:
         request: gr.Request = None, progress=gr.Progress(),  # noqa: B008
     ):  # fmt: skip
         work = partial(service.talk, photo, video, speech, ears, shows, blinks)
-        return await jobs.run(visitor_of(request), _teller(progress), work)
+        return await _outcome(jobs, request, progress, work)
 
     inputs, outputs = [photo, video, speech, ears, shows, blinks], [result, panel, about]
     at_work = dict(fn=talk, inputs=inputs, outputs=outputs, show_progress_on=result, **ONE_QUEUE)
@@ -106,7 +107,7 @@ def _talking_tab(service: Service, jobs: Jobs) -> None:
             show_progress="hidden", api_visibility="private",
         )  # fmt: skip
         started.append(chosen.success(**at_work, api_visibility="private"))
-    stop.click(_stopped, None, None, queue=False, cancels=started, api_visibility="private")
+    stop.click(None, cancels=started)
 
 
 def _lips_tab(service: Service, jobs: Jobs) -> None:
@@ -124,15 +125,12 @@ def _lips_tab(service: Service, jobs: Jobs) -> None:
             about = gr.Markdown(elem_classes="said")
 
     async def read_lips(video=None, request: gr.Request = None, progress=gr.Progress()):  # noqa: B008
-        work = partial(service.read_lips, video)
-        read, file, line = await jobs.run(visitor_of(request), _teller(progress), work)
-        rows = [[one.word, round(one.start, 2), round(one.end, 2), round(one.sure, 2)] for one in read]
-        return rows, str(file), line
+        return await _outcome(jobs, request, progress, partial(_words, service, video))
 
     started = start.click(
         read_lips, video, [words, subtitles, about], show_progress_on=words, api_name="read_lips", **ONE_QUEUE
     )
-    stop.click(_stopped, None, None, queue=False, cancels=started, api_visibility="private")
+    stop.click(None, cancels=started)
 
 
 def _voice_tab(service: Service, jobs: Jobs) -> None:
@@ -148,13 +146,12 @@ def _voice_tab(service: Service, jobs: Jobs) -> None:
             about = gr.Markdown(elem_classes="said")
 
     async def give_voice(video=None, request: gr.Request = None, progress=gr.Progress()):  # noqa: B008
-        work = partial(service.give_voice, video)
-        return await jobs.run(visitor_of(request), _teller(progress), work)
+        return await _outcome(jobs, request, progress, partial(service.give_voice, video))
 
     started = start.click(
         give_voice, video, [result, about], show_progress_on=result, api_name="give_voice", **ONE_QUEUE
     )
-    stop.click(_stopped, None, None, queue=False, cancels=started, api_visibility="private")
+    stop.click(None, cancels=started)
 
 
 def visitor_of(request: gr.Request | None) -> str:
@@ -172,8 +169,25 @@ def _chosen(service: Service, example: Example) -> tuple[str, None, str, str]:
     return str(photo), None, str(speech), example.ears
 
 
-def _stopped() -> None:
-    gr.Info("Stopped. Nothing was kept.", title="Cancelled")
+def _words(service: Service, video: str | None, watch: Watch) -> tuple[list[list], str, str]:
+    """-> rows of the table, the file of subtitles, and a line about them"""
+    read, file, line = service.read_lips(video, watch)
+    return (
+        [[one.word, *(round(x, 2) for x in (one.start, one.end, one.sure))] for one in read],
+        str(file),
+        line,
+    )
+
+
+async def _outcome(
+    jobs: Jobs, request: gr.Request | None, progress: gr.Progress, work: Callable[[Watch], tuple]
+) -> tuple | dict:
+    """What work gives back, for the outputs; they stay as they are where it is cancelled."""
+    try:
+        return await jobs.run(visitor_of(request), _teller(progress), work)
+    except StoppedError as stop:
+        gr.Info(str(stop), title="Cancelled")
+        return gr.skip()
 
 
 def _teller(progress: gr.Progress) -> Callable[[str, int, int | None], None]:
@@ -181,8 +195,7 @@ def _teller(progress: gr.Progress) -> Callable[[str, int, int | None], None]:
     progress(0, desc="Getting ready")
 
     def tell(what: str, done: int, total: int | None) -> None:
-        if total is not None:
-            total = max(done, total)  # headers of videos guess
-        progress((done, total), desc=STAGES.get(what, what), unit="frames")
+        total = max(done, total or 0)  # headers of videos guess, or are silent
+        progress(done / total, desc=f"{STAGES.get(what, what)}: {done} of {total} frames")
 
     return tell

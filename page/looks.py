@@ -6,7 +6,7 @@ import gradio as gr
 
 SYSTEM = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif"]
 FIXED = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
-# The trimming of videos would fetch FFmpeg from another host.
+# The trimming of videos would fetch FFmpeg from another host; a mistake's sentence says more than the word "Error".
 CSS = """
 .gradio-container { max-width: 1080px !important; margin: 0 auto !important; }
 #head h1 { font-size: 1.7rem; margin-bottom: .2rem; }
@@ -20,6 +20,7 @@ CSS = """
 .examples p { margin: 0; opacity: .8; white-space: nowrap; }
 #speech .wrap { min-height: 0; padding: 1.6rem 0 .8rem; }
 button[aria-label="Trim video to selection"], button[aria-label="trim video to selection"] { display: none; }
+[data-testid="status-tracker"] .error { display: none; }
 video { max-height: 70vh; }
 body, gradio-app { overflow-x: hidden; }
 @media (max-width: 640px) {

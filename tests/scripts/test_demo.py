@@ -21,7 +21,6 @@ from animation.talking import networks as talking_networks
 from animation.talking.faces import subject_of
 from animation.whole_faces import hear
 from models import (
-    ATNet,
     ATNetSingle,
     Discriminator,
     NRNet,
@@ -31,6 +30,7 @@ from models import (
     save_model,
 )
 from models.original.networks import ORIGINAL_NETWORKS
+from tests.talking import at_net, lengths, write_wave
 from utils.audio.raw_speech import set_level
 from utils.errors import run
 from utils.face.alignment import apply_transform, crop_transforms
@@ -40,18 +40,7 @@ from utils.media.read import read_audio
 from utils.media.write import VideoWriter
 
 data = pytest.importorskip("skimage.data")
-SMALL = dict(channels=(4, 4, 4, 4, 4), audio_features=(16, 8))
 OUTPUTS = ["a.mp4", "a_full.mp4", "a_landmarks.npy", "a_panel.mp4"]
-
-
-def at_net(kind=ATNet, space: str = "motion"):
-    sizes = SMALL | (dict(example_features=(8, 8), hidden=8, layers=2) if kind is ATNet else {})
-    if kind is WhisperATNet:
-        sizes = dict(width=8, hidden=4, encoder=dict(width=12, layers=1, heads=2))
-    network = kind(**sizes, space=space)
-    basis = np.linalg.qr(np.random.default_rng(0).normal(size=(136, 6)))[0]
-    network.set_basis(CANONICAL_FACE if space == "original" else np.zeros(136), basis, np.ones(6), 0.03)
-    return network
 
 
 def nr_net(**options) -> NRNet:
@@ -100,15 +89,6 @@ def one_detector(monkeypatch, detector):
     monkeypatch.setattr(talking_networks, "FaceDetector", lambda: detector)
 
 
-def write_wave(path: Path, samples: int, rate: int = 16000, channels: int = 1, level: float = 0.2) -> None:
-    sound = level * np.random.default_rng(0).normal(size=samples * channels).clip(-3, 3) / 3
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(channels)
-        file.setsampwidth(2)
-        file.setframerate(rate)
-        file.writeframes((sound * 32767).astype("<i2").tobytes())
-
-
 def run_demo(files: Path, out: Path, *flags: object, **replaced: object) -> int:
     """Exit status of the demo on the small networks, with some of its arguments replaced"""
     given = dict(
@@ -117,15 +97,6 @@ def run_demo(files: Path, out: Path, *flags: object, **replaced: object) -> int:
     given |= dict(vg_model=files / "vg.safetensors") | replaced
     argv = [str(part) for name, value in given.items() if value is not None for part in (f"-{name}", value)]
     return run(demo.main, lambda: demo.parse_args([*argv, *map(str, flags)]))
-
-
-def lengths(path: Path) -> tuple[int, float]:
-    """The number of frames and the seconds of sound in a video"""
-    with av.open(str(path)) as container:
-        frames = sum(1 for _ in container.decode(video=0))
-    with av.open(str(path)) as container:
-        audio = container.streams.audio[0]
-        return frames, float(audio.duration * audio.time_base)
 
 
 def frames_of(path: Path) -> list[np.ndarray]:
