@@ -16,14 +16,14 @@ from tests.talking import small_weights, write_wave
 
 @pytest.fixture(scope="session")
 def given(tmp_path_factory) -> Path:
-    """A photo of a face, one of none, a text named as a picture, half a second of sound, three, fifty; weights"""
+    """A photo of a face, one of none, a text named as a picture, half a second of sound, six, fifty; weights"""
     data = pytest.importorskip("skimage.data")
     folder = tmp_path_factory.mktemp("given")
     Image.fromarray(data.astronaut()[:300, 100:400]).save(folder / "face.png")
     Image.fromarray(np.full((200, 200, 3), 127, np.uint8)).save(folder / "wall.png")
     (folder / "letter.png").write_text("Dear Sir or Madam\n")
     write_wave(folder / "half.wav", 8000)
-    write_wave(folder / "three.wav", 3 * 16000)
+    write_wave(folder / "six.wav", 6 * 16000)
     write_wave(folder / "long.wav", 50 * 16000)
     small_weights(folder)
     return folder

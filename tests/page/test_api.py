@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 import httpx
 import pytest
 
+from tests.page.server import serving
 from tests.talking import comment_of, lengths
 
 gradio_client = pytest.importorskip("gradio_client", reason="no gradio: pip install -r requirements-app.txt")
-AppError, Client, handle_file = (
-    gradio_client.exceptions.AppError,
-    gradio_client.Client,
-    gradio_client.handle_file,
-)
+AppError, QueueError = gradio_client.exceptions.AppError, gradio_client.utils.QueueError
+Client, handle_file = gradio_client.Client, gradio_client.handle_file
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +137,35 @@ def test_large_uploads_are_refused(server):
     assert not [one for one in server.private.rglob("*") if one.is_file() and one.stat().st_size > 5_000_000]
 
 
+def test_the_queue_is_bounded(client, given, server):
+    files = dict(photo=handle_file(given / "face.png"))
+    long, short = handle_file(given / "six.wav"), handle_file(given / "half.wav")
+    running = client.submit(**files, speech=long, api_name="/talk")
+    while not server.results() or running.status().code.name == "IN_QUEUE":
+        time.sleep(0.05)
+    waiting = [client.submit(**files, speech=short, api_name="/talk") for _ in range(3)]
+    refused = [job for job in waiting if isinstance(job.exception(timeout=60), QueueError)]
+    assert len(refused) == 1 and running.exception(timeout=60) is None
+
+
 def test_a_damaged_call_gets_a_sentence_and_no_traceback(server):
     text = outcome(server, 1, 2, 3, 4, 5, 6)
     assert "Something went wrong on this side" in text and "Traceback" not in text
     assert "Traceback" in server.said()  # for whoever keeps the server
+
+
+def test_a_password_and_files_that_go_after_their_time(given, tmp_path):
+    flags = ("-at_model", given / "at.safetensors", "-vg_model", given / "vg.safetensors")
+    flags = (*flags, "--auth", "me:secret", "--kept", 0.05)
+    with serving(tmp_path, *flags, env=dict(os.environ)) as server:
+        for path in ("config", "gradio_api/info", f"gradio_api/file={server.private}"):
+            assert httpx.get(f"{server.url}/{path}").status_code == 401
+        assert "secret" not in httpx.get(server.url).text
+        client = Client(server.url, auth=("me", "secret"), verbose=False, download_files=str(tmp_path))
+        speech = handle_file(given / "half.wav")
+        client.predict(photo=handle_file(given / "face.png"), speech=speech, api_name="/talk")
+        assert len(server.results()) == 1
+        end = time.monotonic() + 30
+        while any(server.private.iterdir()) and time.monotonic() < end:
+            time.sleep(0.1)
+        assert not any(server.private.iterdir())
