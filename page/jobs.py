@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import TypeVar
@@ -77,6 +78,10 @@ class Jobs:
         for job in tuple(self.running.get(visitor, ())):
             job.ended.set()
 
-    def stop_all(self) -> None:
-        for visitor in tuple(self.running):
-            self.stop(visitor)
+    def stop_all(self, patience: float = 10.0) -> None:
+        """Stops everybody's work, and waits for its end, so many seconds at most"""
+        end = time.monotonic() + patience
+        while self.running and time.monotonic() < end:
+            for visitor in tuple(self.running):
+                self.stop(visitor)
+            time.sleep(0.05)

@@ -114,7 +114,7 @@ def _lips_tab(service: Service, jobs: Jobs) -> None:
     gr.Markdown(LIPS)
     with gr.Row():
         with gr.Column():
-            video = Clip(sources=["upload", "webcam"], label="A talking face", height=320, elem_id="lips")
+            video = Clip(sources=["upload", "webcam"], label="A talking face", elem_id="lips")
             start, stop = _buttons("Read the lips")
         with gr.Column():
             words = gr.Dataframe(
@@ -137,7 +137,7 @@ def _voice_tab(service: Service, jobs: Jobs) -> None:
     gr.Markdown(VOICE)
     with gr.Row():
         with gr.Column():
-            video = Clip(sources=["upload", "webcam"], label="A silent face", height=320, elem_id="silent")
+            video = Clip(sources=["upload", "webcam"], label="A silent face", elem_id="silent")
             start, stop = _buttons("Give it a voice")
         with gr.Column():
             result = Clip(

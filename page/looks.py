@@ -20,8 +20,9 @@ CSS = """
 .examples p { margin: 0; opacity: .8; white-space: nowrap; }
 #speech .wrap { min-height: 0; padding: 1.6rem 0 .8rem; }
 button[aria-label="Trim video to selection"], button[aria-label="trim video to selection"] { display: none; }
-[data-testid="status-tracker"] .error { display: none; }
+[data-testid="status-tracker"]:has(.error) { display: none; }
 video { max-height: 70vh; }
+#video video, #lips video, #silent video { max-height: 300px; }
 body, gradio-app { overflow-x: hidden; }
 @media (max-width: 640px) {
   .gradio-container > main, .gradio-container { padding: 10px !important; }

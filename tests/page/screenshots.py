@@ -17,8 +17,8 @@ from page.examples import EXAMPLES
 from tests.page.server import CHROMIUM, CHROMIUM_FLAGS, ROOT, serving
 from utils.files import replacing
 
-COLOURS = 128
-MOMENT = 1.4  # seconds of the film, where the mouth is open
+COLOURS = 256
+MOMENT = 4.64  # seconds of the film, where the mouth is open
 SIZES = {"page": (1200, 800), "page_phone": (390, 844)}
 
 
@@ -37,7 +37,7 @@ def shoot(browser: Browser, url: str, name: str) -> None:
     page.wait_for_timeout(1500)
     picture = Image.open(io.BytesIO(page.screenshot(full_page=True))).convert("RGB")
     with replacing(ROOT / f"assets/{name}.png") as part:
-        picture.quantize(COLOURS, Image.Quantize.MEDIANCUT).save(part, optimize=True)
+        picture.quantize(COLOURS, Image.Quantize.MEDIANCUT, kmeans=2).save(part, optimize=True)
     page.close()
 
 

@@ -13,12 +13,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-CHROMIUM_FLAGS = ["--autoplay-policy=no-user-gesture-required", "--disable-background-networking"]
-CHROMIUM_FLAGS += [
-    "--use-fake-device-for-media-stream",
+CHROMIUM_FLAGS = [
+    "--disable-dev-shm-usage",  # small in containers
+    "--disable-background-networking",
+    "--autoplay-policy=no-user-gesture-required",
+    "--use-fake-device-for-media-stream",  # a camera and a microphone
     "--use-fake-ui-for-media-stream",
-]  # a camera and a microphone
-CHROMIUM_FLAGS += ["--no-sandbox"] if os.geteuid() == 0 else []
+    *(["--no-sandbox"] if os.geteuid() == 0 else []),
+]
 
 
 class Server:

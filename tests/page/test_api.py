@@ -169,3 +169,9 @@ def test_a_password_and_files_that_go_after_their_time(given, tmp_path):
         while any(server.private.iterdir()) and time.monotonic() < end:
             time.sleep(0.1)
         assert not any(server.private.iterdir())
+        client.submit(
+            photo=handle_file(given / "face.png"), speech=handle_file(given / "long.wav"), api_name="/talk"
+        )
+        while not server.results():
+            time.sleep(0.1)
+    assert not list(tmp_path.glob("talking-page-*"))  # though it was at work when it was told to end

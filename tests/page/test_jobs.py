@@ -70,7 +70,8 @@ def test_who_leaves_stops_their_own_work_alone():
         with pytest.raises(StoppedError):
             await tasks[0]
         assert not ended[1].is_set()
-        jobs.stop_all()
+        await asyncio.to_thread(jobs.stop_all)
+        assert ended[1].is_set()
         with pytest.raises(StoppedError):
             await tasks[1]
 
