@@ -29,6 +29,7 @@ VOICE = (
 STAGES = {"faces": "Finding the face", "frames": "Drawing", "mouths": "Watching the lips", "words": "Reading"}
 STAGES |= {"speech": "Speaking"}
 ONE_QUEUE = dict(concurrency_id="work", concurrency_limit=1, show_progress="full", scroll_to_output=True)
+AT_ONCE = dict(queue=False, show_progress="hidden", api_visibility="private")
 
 
 def build(service: Service, jobs: Jobs) -> Page:
@@ -56,40 +57,10 @@ def _talking_tab(service: Service, jobs: Jobs) -> None:
         shown = [gr.Button(example.title, size="sm", min_width=100) for example in EXAMPLES]
     with gr.Row():
         with gr.Column():
-            with gr.Tabs():
-                with gr.Tab("Photo") as of_photo:
-                    photo = Photo(
-                        sources=["upload", "webcam", "clipboard"],
-                        label="Whose face",
-                        height=280,
-                        buttons=[],
-                        elem_id="photo",
-                    )
-                with gr.Tab("Video") as of_video:
-                    video = Clip(
-                        sources=["upload", "webcam"],
-                        label="Whose face, with lips to change",
-                        height=280,
-                        elem_id="video",
-                    )
-            speech = Speech(
-                sources=["upload", "microphone"], label="What it says", buttons=[], elem_id="speech"
-            )
-            ears = gr.Radio(
-                [(title, name) for name, (title, _) in EARS.items()], value="whisper", label="Who hears"
-            )
-            shows = gr.Radio([WHOLE, FACE], value=WHOLE, label="What is shown")
-            blinks = gr.Checkbox(True, label="Eyes of a photo blink")
+            inputs = [*_person(), *_wishes()]
             start, stop = _buttons("Make it speak")
         with gr.Column():
-            result = Clip(
-                interactive=False, label="Result", autoplay=True, buttons=["download"], elem_id="talking"
-            )
-            about = gr.Markdown(elem_classes="said")
-            with gr.Accordion("How it was made: landmarks, attention, motion", open=False):
-                panel = Clip(interactive=False, show_label=False, buttons=["download"], elem_id="panel")
-    of_photo.select(lambda: None, None, video, queue=False, show_progress="hidden", api_visibility="private")
-    of_video.select(lambda: None, None, photo, queue=False, show_progress="hidden", api_visibility="private")
+            outputs = [*_talking_results()]
 
     async def talk(
         photo=None, video=None, speech=None, ears="whisper", shows=WHOLE, blinks=True,
@@ -98,16 +69,45 @@ def _talking_tab(service: Service, jobs: Jobs) -> None:
         work = partial(service.talk, photo, video, speech, ears, shows, blinks)
         return await _outcome(jobs, request, progress, work)
 
-    inputs, outputs = [photo, video, speech, ears, shows, blinks], [result, panel, about]
-    at_work = dict(fn=talk, inputs=inputs, outputs=outputs, show_progress_on=result, **ONE_QUEUE)
+    at_work = dict(fn=talk, inputs=inputs, outputs=outputs, show_progress_on=outputs[0], **ONE_QUEUE)
     started = [start.click(**at_work, api_name="talk")]
     for button, example in zip(shown, EXAMPLES, strict=True):
-        chosen = button.click(
-            partial(_chosen, service, example), None, [photo, video, speech, ears], queue=False,
-            show_progress="hidden", api_visibility="private",
-        )  # fmt: skip
+        chosen = button.click(partial(_chosen, service, example), None, inputs[:4], **AT_ONCE)
         started.append(chosen.success(**at_work, api_visibility="private"))
     stop.click(None, cancels=started)
+
+
+def _person() -> tuple[Photo, Clip]:
+    """A photo or a video: who turns to the one drops the other"""
+    with gr.Tabs():
+        with gr.Tab("Photo") as of_photo:
+            sources = ["upload", "webcam", "clipboard"]
+            photo = Photo(sources=sources, label="Whose face", height=280, buttons=[], elem_id="photo")
+        with gr.Tab("Video") as of_video:
+            label = "Whose face, with lips to change"
+            video = Clip(sources=["upload", "webcam"], label=label, elem_id="video")
+    of_photo.select(lambda: None, None, video, **AT_ONCE)
+    of_video.select(lambda: None, None, photo, **AT_ONCE)
+    return photo, video
+
+
+def _wishes() -> tuple[Speech, gr.Radio, gr.Radio, gr.Checkbox]:
+    """What is said, who hears it, and what is shown"""
+    sources = ["upload", "microphone"]
+    return (
+        Speech(sources=sources, label="What it says", buttons=[], elem_id="speech"),
+        gr.Radio([(title, name) for name, (title, _) in EARS.items()], value="whisper", label="Who hears"),
+        gr.Radio([WHOLE, FACE], value=WHOLE, label="What is shown"),
+        gr.Checkbox(True, label="Eyes of a photo blink"),
+    )
+
+
+def _talking_results() -> tuple[Clip, Clip, gr.Markdown]:
+    result = Clip(interactive=False, label="Result", autoplay=True, buttons=["download"], elem_id="talking")
+    about = gr.Markdown(elem_classes="said")
+    with gr.Accordion("How it was made: landmarks, attention, motion", open=False):
+        panel = Clip(interactive=False, show_label=False, buttons=["download"], elem_id="panel")
+    return result, panel, about
 
 
 def _lips_tab(service: Service, jobs: Jobs) -> None:
