@@ -1,4 +1,5 @@
 # make demo   writes results/demo.mp4 and results/demo_panel.mp4
+# make app    opens the page in the browser: http://127.0.0.1:7860
 # make test   runs the tests
 # make tables STORE=store/grid.h5 SPLITS=DIR   measures the shipped weights: docs/results.md; NOISE=store/noise.h5, WILD=store/wild.h5, too
 # make speech STORE=store/grid.h5 SPLITS=DIR   measures lip-to-speech's shipped weights: docs/speech.md; WHISPER=WHEEL, too
@@ -18,10 +19,13 @@ MINUTES ?= 2
 WORDS ?= store/words.h5
 BIN := $(VENV)/bin
 
-.PHONY: demo test fuzz tables speech words memory figures ablation lint format clean
+.PHONY: demo app test fuzz tables speech words memory figures ablation lint format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python demo.py --panel
+
+app: $(VENV)/.installed
+	$(BIN)/python app.py
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest -q
@@ -58,7 +62,7 @@ format: $(VENV)/.installed
 	$(BIN)/ruff format .
 
 # face_recognition_models exists as a source archive only; it holds no code to compile.
-$(VENV)/.installed: requirements.txt requirements-train.txt requirements-dev.txt
+$(VENV)/.installed: requirements.txt requirements-train.txt requirements-app.txt requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or later is needed")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --only-binary=:all: --no-binary=face_recognition_models \

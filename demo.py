@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -29,6 +28,7 @@ from animation.talking.talk import Made, talk
 from animation.talking.wish import Wish, face_choice
 from utils.cli import add_device_flags, add_flag, add_number, add_switch, parser, pick_device
 from utils.errors import UserError, note, run
+from utils.progress import bar
 from utils.stopwatch import Stopwatch, report
 
 ROOT = Path(__file__).parent
@@ -158,10 +158,6 @@ def load_for(args: Namespace) -> Networks:
 def say_faceless(wish: Wish, made: Made) -> None:
     if made.faceless:
         note(f"{wish.subject}: {made.faceless} of {made.frames} frames show no face, and stay as they were")
-
-
-def bar(what: str, frames: Iterable, total: int, leave: bool = True) -> Iterator:
-    return tqdm(frames, what, total, unit=" frames", leave=leave)
 
 
 if __name__ == "__main__":

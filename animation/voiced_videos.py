@@ -12,9 +12,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
-from data.lips.videos import CHUNK, cut_from, track_face
+from data.lips.videos import cut_from, track_face
 from models.lips.generator import LipToSpeech
 from models.lips.windows import Piece, letters_of, look, speak
 from utils.audio import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
@@ -26,7 +25,9 @@ from utils.files import writable_folder
 from utils.media.copy import new_sound
 from utils.media.kinds import check_pictures
 from utils.media.write import wav_writer
+from utils.progress import Watch, bar
 
+GENERATED = "Generated: a machine read this speech from silent lips (lip-to-speech, VCA-GAN)"
 KEPT = (".mp4", ".m4v", ".mov", ".mkv", ".webm")  # kinds of files that a voiced video keeps
 
 
@@ -51,12 +52,14 @@ def give_voice(
     flip: bool = True,
     wav: Path | None = None,
     sharpness: float = SHARPNESS,
+    watch: Watch = bar,
 ) -> Facts:
     """Writes at `out` the pictures of `video` with the sound that the model reads off its face, and the sound at `wav`
 
     Both, or neither. The sound has 640 samples at 16 kHz for each 25th of a second of the pictures, from the first one
     on. seed: of the noise; voice: a recording of the wanted voice, for a model with a choice of them; flip: mean of the
-    video and its mirror image, as in the original's test; wav: `out` with .wav by default; sharpness: see `sharpened`.
+    video and its mirror image, as in the original's test; wav: `out` with .wav by default; sharpness: see `sharpened`;
+    watch: gives back the frames of each stage, to count or to stop them. The video's comment says that it is made.
 
     Raises UserError where the video shows no face, or cannot be read, and where the files cannot be written.
     """
@@ -68,17 +71,15 @@ def give_voice(
     for place in (out, wav):
         writable_folder(place.parent)
     model = model.to(device).eval()
-    with new_sound(video, out, SAMPLE_RATE) as hear, wav_writer(wav, SAMPLE_RATE) as save:
-        track = track_face(video, model.config["size"], model.config["view"])
+    with new_sound(video, out, SAMPLE_RATE, GENERATED) as hear, wav_writer(wav, SAMPLE_RATE) as save:
+        track = track_face(video, model.config["size"], model.config["view"], watch)
         frames = len(track.silent)
-        mouths = tqdm(cut_from(video, track, model.config["size"]), "mouths", -(-frames // CHUNK))
-        seen = look(model, mouths, flip)
-        with tqdm(total=frames, desc="speech", unit=" frames") as bar:
-            magnitudes = spectra(speak(model, seen, seed, wanted), track.silent, sharpness)
-            for sound in voice_stream(magnitudes):
-                hear(sound.numpy())
-                save(sound.numpy())
-                bar.update(len(sound) // SAMPLES_PER_FRAME)
+        seen = look(model, cut_from(video, track, model.config["size"], watch), flip)
+        magnitudes = spectra(speak(model, seen, seed, wanted), track.silent, sharpness)
+        sounds = (part for piece in voice_stream(magnitudes) for part in piece.split(SAMPLES_PER_FRAME))
+        for sound in watch("speech", sounds, frames):
+            hear(sound.numpy())
+            save(sound.numpy())
     return Facts(frames, frames / FPS, int(track.faceless.sum()), letters_of(seen))
 
 

@@ -12,6 +12,7 @@ MAY_USE = {"utils": set(), "models": {"utils"}, "data": {"utils"}}
 MAY_USE |= {
     room: {"utils", "models", "data"} for room in ("training", "evaluation", "animation", "preprocess")
 }
+MAY_USE["page"] = {"utils", "models", "data", "evaluation", "animation"}
 SCRIPTS = {path.stem for path in ROOT.glob("*.py")}
 MAY_USE |= {script: set(MAY_USE) - SCRIPTS for script in SCRIPTS}
 MAY_USE["reports"] = set(MAY_USE) - SCRIPTS

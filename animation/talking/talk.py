@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from fractions import Fraction
 from typing import NamedTuple
@@ -26,12 +26,12 @@ from utils.files import replacing, writable_folder
 from utils.media.kinds import is_video
 from utils.media.read import stream_audio
 from utils.media.write import VideoWriter
+from utils.progress import Watch, unwatched
 from utils.stopwatch import Stopwatch
 
 SOUND_RATE = 48000  # of the video's sound track; the networks hear SAMPLE_RATE
 AHEAD = 16  # frames that the networks make while others are drawn and encoded
 GENERATED = "Generated: a machine made this face speak (talking faces, ATVGnet)"
-Watch = Callable[[str, Iterable, int], Iterable]  # what is done, its frames, and about how many
 
 
 class Made(NamedTuple):
@@ -40,10 +40,6 @@ class Made(NamedTuple):
     files: list
     frames: int
     faceless: int
-
-
-def unwatched(what: str, items: Iterable, total: int) -> Iterable:
-    return items
 
 
 def talk(networks: Networks, wish: Wish, watch: Watch = unwatched, clock: Stopwatch | None = None) -> Made:

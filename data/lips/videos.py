@@ -14,7 +14,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from utils.audio import FPS
 from utils.errors import UserError, note
@@ -22,6 +21,7 @@ from utils.face.alignment import LARGEST_ZOOM, apply_transform, crop_face, crop_
 from utils.face.detector import FaceDetector, fill_gaps
 from utils.face.mouth import cut_mouths, mouth_window
 from utils.media.read import read_video, video_length
+from utils.progress import Watch, bar, unwatched
 
 CROP = 128  # pixels of the face crops that mouths are cut from, as in the stores
 CHUNK = 32  # frames whose mouths are cut at a time
@@ -39,9 +39,9 @@ class FaceTrack(NamedTuple):
     silent: np.ndarray
 
 
-def track_face(video: Path, size: int, view: float) -> FaceTrack:
+def track_face(video: Path, size: int, view: float, watch: Watch = bar) -> FaceTrack:
     """Follows the largest face of a video. size, view: of its mouths. Raises UserError where there is none."""
-    frames = tqdm(read_video(video), "faces", round(FPS * video_length(video)) or None, unit=" frames")
+    frames = watch("faces", read_video(video), round(FPS * video_length(video)) or None)
     points = np.stack(list(FaceDetector().track_stream(frames)))
     faceless = np.isnan(points).any(axis=(1, 2))
     if faceless.all():
@@ -69,10 +69,11 @@ def long_runs(mask: np.ndarray, longest: int) -> np.ndarray:
     return kept
 
 
-def cut_from(video: Path, track: FaceTrack, size: int) -> Iterator[Tensor]:
+def cut_from(video: Path, track: FaceTrack, size: int, watch: Watch = unwatched) -> Iterator[Tensor]:
     """The mouths of a video (k, size, size) uint8, so many frames at a time"""
     faces: list[np.ndarray] = []
-    for frame, transform in zip(read_video(video), track.transforms, strict=True):
+    pairs = zip(read_video(video), track.transforms, strict=True)
+    for frame, transform in watch("mouths", pairs, len(track.transforms)):
         faces.append(crop_face(frame, transform, CROP))
         if len(faces) == CHUNK:
             yield _mouths(faces, track.window, size)

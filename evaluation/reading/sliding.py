@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import groupby
+from itertools import groupby, islice
 from typing import NamedTuple
 
 import torch
@@ -15,6 +15,7 @@ from utils.align import Spoken
 from utils.audio import FPS
 from utils.errors import UserError
 from utils.face.mouth import to_mouth_network
+from utils.progress import Watch, unwatched
 
 BATCH = 16  # windows at a time
 SURE = (
@@ -40,7 +41,8 @@ class WordRead(NamedTuple):
 class SeenMouth:
     """A mouth in T frames as the network sees it, (k, H, W) uint8 piece by piece
 
-    unseen (T,): where nothing can be read; mirrored: its mirror image is read too; name: of the video, for messages.
+    unseen (T,): where nothing can be read; mirrored: its mirror image is read too; name: of the video, for messages;
+    watch: gives back the windows that are read, to count or to stop them.
     """
 
     def __init__(
@@ -50,8 +52,10 @@ class SeenMouth:
         unseen: Tensor,
         mirrored: bool = False,
         name: str = "",
+        watch: Watch = unwatched,
     ) -> None:
         self.network, self.unseen, self.mirrored, self.name = network.eval(), unseen, mirrored, name
+        self.watch = watch
         self.mouths = torch.cat(list(pieces))
 
     def words(self, sure: float = SURE) -> list[WordRead]:
@@ -95,8 +99,9 @@ class SeenMouth:
         window by itself, as in training, whose front-end sees nothing beyond it.
         """
         found, device = [], next(self.network.parameters()).device
+        waiting = iter(self.watch("words", list(middles), len(middles)))
         for start in range(0, len(middles), BATCH):
-            part = torch.tensor(list(middles[start : start + BATCH]))
+            part = torch.tensor(list(islice(waiting, BATCH)))
             frames = part.unsqueeze(1) + torch.arange(FRAMES) - FRAMES // 2
             mouths = self.mouths[frames.clamp(0, len(self.mouths) - 1)].to(device)  # (N, 29, H, W)
             windows = [to_mouth_network(one) for one in (mouths, mouths.flip(-1))[: 1 + self.mirrored]]

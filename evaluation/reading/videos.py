@@ -12,15 +12,18 @@ from evaluation.reading.sliding import SeenMouth, WordRead
 from models.reading.reader import LipReader
 from utils.align import Spoken, read_align
 from utils.errors import UserError
+from utils.progress import Watch, bar
 
 
-def watch(network: LipReader, video: Path, mirrored: bool = False) -> SeenMouth:
-    """The mouth of a video's face. Raises UserError where it shows none, or cannot be read."""
+def watch(network: LipReader, video: Path, mirrored: bool = False, progress: Watch = bar) -> SeenMouth:
+    """The mouth of a video's face. Raises UserError where it shows none, or cannot be read.
+
+    progress: gives back the frames of each stage, to count or to stop them.
+    """
     size, view = network.config["size"], network.config["view"]
-    track = track_face(video, size, view)
-    return SeenMouth(
-        network, cut_from(video, track, size), torch.from_numpy(track.silent), mirrored, str(video)
-    )
+    track = track_face(video, size, view, progress)
+    mouths, unseen = cut_from(video, track, size, progress), torch.from_numpy(track.silent)
+    return SeenMouth(network, mouths, unseen, mirrored, str(video), progress)
 
 
 def known_words(path: Path, classes: Sequence[str]) -> list[Spoken]:

@@ -1,12 +1,9 @@
 """The demo through its own main: what it writes, and what it says about bad input."""
 
 import pickle
-import subprocess
-import sys
 import wave
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 import torch
@@ -16,21 +13,19 @@ import convert
 import demo
 from animation import views
 from animation.blinks import LOWER_LIDS, UPPER_LIDS
-from animation.original import CANONICAL_FACE
 from animation.talking import networks as talking_networks
 from animation.talking.faces import subject_of
 from animation.whole_faces import hear
 from models import (
-    ATNet,
     ATNetSingle,
     Discriminator,
-    NRNet,
     VGNet,
     WhisperATNet,
     load_model,
     save_model,
 )
 from models.original.networks import ORIGINAL_NETWORKS
+from tests.talking import at_net, frames_of, lengths, nr_net, peak_memory, write_wave
 from utils.audio.raw_speech import set_level
 from utils.errors import run
 from utils.face.alignment import apply_transform, crop_transforms
@@ -40,30 +35,7 @@ from utils.media.read import read_audio
 from utils.media.write import VideoWriter
 
 data = pytest.importorskip("skimage.data")
-SMALL = dict(channels=(4, 4, 4, 4, 4), audio_features=(16, 8))
 OUTPUTS = ["a.mp4", "a_full.mp4", "a_landmarks.npy", "a_panel.mp4"]
-
-
-def at_net(kind=ATNet, space: str = "motion"):
-    sizes = SMALL | (dict(example_features=(8, 8), hidden=8, layers=2) if kind is ATNet else {})
-    if kind is WhisperATNet:
-        sizes = dict(width=8, hidden=4, encoder=dict(width=12, layers=1, heads=2))
-    network = kind(**sizes, space=space)
-    basis = np.linalg.qr(np.random.default_rng(0).normal(size=(136, 6)))[0]
-    network.set_basis(CANONICAL_FACE if space == "original" else np.zeros(136), basis, np.ones(6), 0.03)
-    return network
-
-
-def nr_net(**options) -> NRNet:
-    torch.manual_seed(1)
-    network = NRNet(filters=2, **options)
-    size = 68 * network.config["dimensions"]
-    basis = np.linalg.qr(np.random.default_rng(0).normal(size=(size, 6)))[0]
-    still = np.zeros((68, network.config["dimensions"]))
-    if network.config["space"] == "face":
-        still[:, :2] = CANONICAL_FACE.reshape(68, 2) / 5
-    network.set_basis(still.reshape(-1), 0.1 * basis, np.ones(6), 0.03)
-    return network
 
 
 @pytest.fixture(scope="module")
@@ -100,15 +72,6 @@ def one_detector(monkeypatch, detector):
     monkeypatch.setattr(talking_networks, "FaceDetector", lambda: detector)
 
 
-def write_wave(path: Path, samples: int, rate: int = 16000, channels: int = 1, level: float = 0.2) -> None:
-    sound = level * np.random.default_rng(0).normal(size=samples * channels).clip(-3, 3) / 3
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(channels)
-        file.setsampwidth(2)
-        file.setframerate(rate)
-        file.writeframes((sound * 32767).astype("<i2").tobytes())
-
-
 def run_demo(files: Path, out: Path, *flags: object, **replaced: object) -> int:
     """Exit status of the demo on the small networks, with some of its arguments replaced"""
     given = dict(
@@ -117,20 +80,6 @@ def run_demo(files: Path, out: Path, *flags: object, **replaced: object) -> int:
     given |= dict(vg_model=files / "vg.safetensors") | replaced
     argv = [str(part) for name, value in given.items() if value is not None for part in (f"-{name}", value)]
     return run(demo.main, lambda: demo.parse_args([*argv, *map(str, flags)]))
-
-
-def lengths(path: Path) -> tuple[int, float]:
-    """The number of frames and the seconds of sound in a video"""
-    with av.open(str(path)) as container:
-        frames = sum(1 for _ in container.decode(video=0))
-    with av.open(str(path)) as container:
-        audio = container.streams.audio[0]
-        return frames, float(audio.duration * audio.time_base)
-
-
-def frames_of(path: Path) -> list[np.ndarray]:
-    with av.open(str(path)) as container:
-        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
 
 
 def test_everything_is_written(files, tmp_path, capsys):
@@ -259,21 +208,6 @@ def test_silence_gives_a_proper_video(files, tmp_path):
     assert run_demo(files, tmp_path, "-save_landmarks", i=tmp_path / "silence.wav") == 0
     assert lengths(tmp_path / "a.mp4") == (50, pytest.approx(2, abs=0.04))
     assert np.isfinite(np.load(tmp_path / "a_landmarks.npy")).all()
-
-
-def peak_memory(files: Path, folder: Path, seconds: int, at_model: str, person: Path | None = None) -> int:
-    """The largest resident size of a demo in a process of its own"""
-    write_wave(folder / "in.wav", 16000 * seconds)
-    script = (
-        "import demo, resource, sys; demo.main(demo.parse_args(sys.argv[1:])); "
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
-    )
-    flags = f"-p {person or files / 'face.png'} -i {folder}/in.wav -sample_dir {folder} -at_model {files}/{at_model} "
-    flags += f"-vg_model {files}/vg.safetensors -cuda false"
-    # A shell between: Linux counts the size of the process that starts another one as the other one's own.
-    command = f"{sys.executable} -c '{script}' {flags} && true"
-    done = subprocess.run(command, shell=True, cwd=demo.ROOT, capture_output=True, text=True, check=True)
-    return int(done.stdout.split()[-1])
 
 
 @pytest.mark.parametrize("at_model", ["at.safetensors", "nr_tc.safetensors", "whisper.safetensors"])

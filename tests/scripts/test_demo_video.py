@@ -12,7 +12,7 @@ import demo
 from animation.talking import networks as talking_networks
 from models import VGNet, save_model
 from tests.raw_corpus import make_pictures_video
-from tests.scripts.test_demo import at_net, frames_of, lengths, nr_net, peak_memory, write_wave
+from tests.talking import at_net, frames_of, lengths, nr_net, peak_memory, write_wave
 from utils.errors import run
 from utils.face.detector import FaceDetector
 from utils.media.write import VideoWriter

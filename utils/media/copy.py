@@ -32,13 +32,14 @@ Hear = Callable[[np.ndarray], None]
 
 
 @contextmanager
-def new_sound(source: Path, path: Path, rate: int) -> Iterator[Hear]:
+def new_sound(source: Path, path: Path, rate: int, comment: str | None = None) -> Iterator[Hear]:
     """Gives what takes samples (n,), float in [-1, 1], again and again: the sound at `path` of the pictures of `source`
 
     The first video stream's packets stay as they are, with their timestamps (on a clock that starts at 0 where the
     source's starts later), rotation and shape of pixels; the sound begins with the first picture. Where the file cannot
     hold them, or its players would not show them, they are encoded anew in H.264, and a line says so. The file appears
-    when the block ends well; after an error or Ctrl-C nothing is left. Memory does not grow with the video.
+    when the block ends well; after an error or Ctrl-C nothing is left. Memory does not grow with the video. comment: a
+    line for the file's metadata.
 
     Raises UserError, at once, where no such file can be made.
     """
@@ -47,7 +48,7 @@ def new_sound(source: Path, path: Path, rate: int) -> Iterator[Hear]:
         if path.suffix.lower() not in ENCODED:
             raise UserError(f"{path}: cannot hold the pictures of {source} ({obstacle}); use .mp4 or .mkv")
         note(f"{path}: {obstacle}; the pictures are encoded anew, in H.264")
-    with (_encoded if obstacle else _copied)(source, path, rate) as (pictures, write):
+    with (_encoded if obstacle else _copied)(source, path, rate, comment) as (pictures, write):
         yield _Interleaved(pictures, write, rate)
         for _ in pictures:
             pass
@@ -128,7 +129,9 @@ def _add_sound(container: av.container.OutputContainer, path: Path, rate: int) -
 
 
 @contextmanager
-def _copied(source: Path, path: Path, rate: int) -> Iterator[tuple[Iterator[float], Hear]]:
+def _copied(
+    source: Path, path: Path, rate: int, comment: str | None
+) -> Iterator[tuple[Iterator[float], Hear]]:
     """What copies one packet after the other and says its time, and what writes sound"""
     with replacing(path) as part, open_media(source, "video") as container:
         pictures = container.streams.video[0]
@@ -140,6 +143,8 @@ def _copied(source: Path, path: Path, rate: int) -> Iterator[tuple[Iterator[floa
             copy.time_base = pictures.time_base
             sound = _add_sound(new, path, rate)
             new.metadata.update(container.metadata)
+            if comment:
+                new.metadata["comment"] = comment
             copy.metadata.update(pictures.metadata)
             heard = round((start - origin) * rate)  # samples before the next
 
@@ -177,13 +182,15 @@ def _sound_frame(samples: np.ndarray, rate: int, place: int) -> av.AudioFrame:
 
 
 @contextmanager
-def _encoded(source: Path, path: Path, rate: int) -> Iterator[tuple[Iterator[float], Hear]]:
+def _encoded(
+    source: Path, path: Path, rate: int, comment: str | None
+) -> Iterator[tuple[Iterator[float], Hear]]:
     """What encodes one frame after the other and says its time, and what writes sound"""
     with open_media(source, "video") as container:
         fps = min(FASTEST, max(1, round(container.streams.video[0].average_rate or FPS)))
     frames = read_video(source, fps)
     first = next(frames)
-    with VideoWriter(path, first.shape[1::-1], fps, audio=rate) as video:
+    with VideoWriter(path, first.shape[1::-1], fps, audio=rate, comment=comment) as video:
 
         def pictures() -> Iterator[float]:
             video.write(first)

@@ -34,8 +34,8 @@ class Track:
 
 def read(monkeypatch, model: LipReader, mouths: torch.Tensor, mirrored: bool = False, unseen=()) -> SeenMouth:
     silent = [number in unseen for number in range(len(mouths))]
-    monkeypatch.setattr(videos, "track_face", lambda video, size, view: Track(silent))
-    monkeypatch.setattr(videos, "cut_from", lambda video, track, size: iter(mouths.split(32)))
+    monkeypatch.setattr(videos, "track_face", lambda *_: Track(silent))
+    monkeypatch.setattr(videos, "cut_from", lambda *_: iter(mouths.split(32)))
     return watch(model, Path("face.mp4"), mirrored)
 
 
