@@ -26,10 +26,10 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
-import torch
 from torch import nn
 
 from models import NETWORKS, NRNet, load_model, save_model
+from models.options import refuse_nonfinite, skeleton
 from models.original.bases import add_basis_flags, read_basis, read_shape_basis
 from models.original.ctranslate2 import SUFFIXES, read_encoder
 from models.original.memory_names import KIND, is_memory, read_memory
@@ -195,9 +195,9 @@ def from_original(saved: dict, args: Namespace) -> tuple[nn.Module, str]:
 def build(network: str, config: dict, tensors: Tensors, path: Path) -> nn.Module:
     """Our network with exactly these tensors. Raises UserError where one is missing, unknown or of another shape."""
     try:
-        with torch.device("meta"):  # shapes alone, so that nothing is allocated before they are known to fit
-            model = NETWORKS[network](**config)
-    except (TypeError, ValueError, RuntimeError, ZeroDivisionError) as error:
+        model = skeleton(NETWORKS[network], config)  # nothing is allocated before the shapes are known to fit
+        refuse_nonfinite(tensors)
+    except ValueError as error:
         raise UserError(f"{path}: no {network} has such shapes ({reason(error)})") from error
     needed = {
         name: x.shape for name, x in model.state_dict().items() if not name.endswith("num_batches_tracked")
