@@ -25,6 +25,7 @@ import json
 import sys
 from argparse import Namespace
 from pathlib import Path
+from zipfile import BadZipFile
 
 from torch import nn
 
@@ -36,6 +37,7 @@ from models.original.memory_names import KIND, is_memory, read_memory
 from models.original.names import ORIGINALS, Tensors, clean, infer_config, read_pickle, recognise, rename
 from models.original.vcagan_names import is_vcagan, read_vcagan
 from training.state import STATE_FORMAT
+from training.state_check import check_archive, check_header
 from utils.cli import parser
 from utils.errors import UserError, reason, run
 
@@ -217,10 +219,12 @@ def build(network: str, config: dict, tensors: Tensors, path: Path) -> nn.Module
 def from_training_state(saved: dict, path: Path) -> nn.Module:
     """The network of a training state of this repository: the moving average of its weights where there is one."""
     try:
+        check_archive(path)
+        check_header(saved)
         config = json.loads(saved["settings"])["config"]
         tensors = clean(saved["state"].get("average") or saved["state"]["model"], path)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"{path}: a training state without network ({error}); train again") from error
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, BadZipFile) as error:
+        raise UserError(f"{path}: a training state without network ({reason(error)}); train again") from error
     kinds = dict(
         classes="LipReader",
         encoder="WhisperATNet",
