@@ -39,6 +39,7 @@ from tqdm import tqdm
 
 from data.stores.clip import Clip, open_clip
 from data.stores.hdf5 import FAULTS, blaming, own_array, table, texts
+from data.stores.heaps import check_texts
 from utils.audio import FPS, SAMPLE_RATE
 from utils.cli import parser
 from utils.errors import UserError, reason, run
@@ -156,6 +157,7 @@ def open_store(path: Path) -> h5py.File:
         why = reason(error, 160)
         raise UserError(f"{path}: not an HDF5 file, or a damaged one; make it again ({why})") from error
     with blaming(f"{path}", "make it again"):
+        check_texts(path, file)
         found, version = file.attrs.get("format"), file.attrs.get("version")
     if isinstance(found, str) and found == FORMAT and _is_number(version, VERSION):
         return file

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from data.stores.hdf5 import blaming, own, own_array, table, text
+from data.stores.heaps import check_texts
 from utils.audio import SAMPLES_PER_FRAME
 
 # The arrays of a clip of T frames: their type, how many rows a frame has, and a row's shape.
@@ -43,10 +44,12 @@ class Clip:
         self._group, self._side = group, side
         self._size = group.file.id.get_filesize()
         self._sums: dict[str, int] | None = None
+        self._checked: bool | None = None
 
     def check_layout(self) -> None:
         """Raises UserError where an array or a text is missing or of another kind; reads no array."""
         with self._blamed():
+            check_texts(self._group.file.filename, self._group)
             for name in (name for name in ARRAYS if name != "frame_checksums"):
                 self._dataset(name)
             own_array(self._group, "frames", self._size, "uint8", (None,))
@@ -73,7 +76,10 @@ class Clip:
     @property
     def checked(self) -> bool:
         """Whether it has checksums; clips of older stores have none"""
-        return "checksums" in self._group.attrs
+        if self._checked is None:
+            with self._blamed():
+                self._checked = "checksums" in self._group.attrs
+        return self._checked
 
     def _checksums(self) -> dict[str, int]:
         if self._sums is None:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 import h5py
 import numpy as np
 
+from data.stores.heaps import check_list
 from utils.errors import UserError, reason
 
 # What h5py and NumPy raise for files that are not what they say; a missing memory is that of a shape that lies.
@@ -79,6 +80,7 @@ def texts(group: h5py.Group, name: str, size: int) -> list[str]:
     data = own_dataset(group, name, size)
     if data.ndim != 1 or h5py.check_string_dtype(data.dtype) is None:
         raise ValueError(f"{name} is no list of texts")
+    check_list(group.file.filename, data)
     return data.asstr()[()].tolist()
 
 
