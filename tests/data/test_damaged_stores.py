@@ -248,8 +248,8 @@ def test_files_that_are_no_stores(path, whole, damage):
 def test_a_zeroed_block_of_texts_does_not_hang(path):
     """HDF5 looks for the next text where the last one ends: for ever, behind one of no length."""
     whole = path.read_bytes()
-    places = [at for at in range(0, len(whole), 8) if whole[at : at + 4] == b"GCOL"]
-    assert len(places) > 2
+    places = [at for at in range(len(whole)) if whole[at : at + 4] == b"GCOL"]
+    assert places
     for at in places:
         path.write_bytes(whole[: at + 100] + bytes(512) + whole[at + 612 :])
         command = [sys.executable, "-m", "data.store", path, "--check"]
