@@ -25,17 +25,19 @@ import json
 import sys
 from argparse import Namespace
 from pathlib import Path
+from zipfile import BadZipFile
 
-import torch
 from torch import nn
 
 from models import NETWORKS, NRNet, load_model, save_model
+from models.options import refuse_nonfinite, skeleton
 from models.original.bases import add_basis_flags, read_basis, read_shape_basis
 from models.original.ctranslate2 import SUFFIXES, read_encoder
 from models.original.memory_names import KIND, is_memory, read_memory
 from models.original.names import ORIGINALS, Tensors, clean, infer_config, read_pickle, recognise, rename
 from models.original.vcagan_names import is_vcagan, read_vcagan
 from training.state import STATE_FORMAT
+from training.state_check import check_archive, check_header
 from utils.cli import parser
 from utils.errors import UserError, reason, run
 
@@ -195,9 +197,9 @@ def from_original(saved: dict, args: Namespace) -> tuple[nn.Module, str]:
 def build(network: str, config: dict, tensors: Tensors, path: Path) -> nn.Module:
     """Our network with exactly these tensors. Raises UserError where one is missing, unknown or of another shape."""
     try:
-        with torch.device("meta"):  # shapes alone, so that nothing is allocated before they are known to fit
-            model = NETWORKS[network](**config)
-    except (TypeError, ValueError, RuntimeError, ZeroDivisionError) as error:
+        model = skeleton(NETWORKS[network], config)  # nothing is allocated before the shapes are known to fit
+        refuse_nonfinite(tensors)
+    except ValueError as error:
         raise UserError(f"{path}: no {network} has such shapes ({reason(error)})") from error
     needed = {
         name: x.shape for name, x in model.state_dict().items() if not name.endswith("num_batches_tracked")
@@ -217,10 +219,12 @@ def build(network: str, config: dict, tensors: Tensors, path: Path) -> nn.Module
 def from_training_state(saved: dict, path: Path) -> nn.Module:
     """The network of a training state of this repository: the moving average of its weights where there is one."""
     try:
+        check_archive(path)
+        check_header(saved)
         config = json.loads(saved["settings"])["config"]
         tensors = clean(saved["state"].get("average") or saved["state"]["model"], path)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"{path}: a training state without network ({error}); train again") from error
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, BadZipFile) as error:
+        raise UserError(f"{path}: a training state without network ({reason(error)}); train again") from error
     kinds = dict(
         classes="LipReader",
         encoder="WhisperATNet",

@@ -7,120 +7,48 @@
       landmarks         (T, 68, 2) float32, crop pixels; source_landmarks (T, 68, 2) float32, pixels of the video
       transforms        (T, 2, 3) float32, video pixels to crop pixels
       audio             (640 T,) int16, 16 kHz; mfcc (4 T, 12) float32
+      frame_checksums   (T,) uint32, zlib.crc32 of each frame's bytes
       attributes        speaker, transcript, source (file, relative to the raw corpus), source_size (width, height),
                         split (train, val, test, unseen or empty), metadata (JSON; of a clip whose ends showed no
                         face, first_frame and source_frames tell what of the video is kept; words, where the
-                        corpus has them, are "start end word; ..." in seconds of the whole video)
+                        corpus has them, are "start end word; ..." in seconds of the whole video),
+                        checksums (8,) uint32, zlib.crc32 of the bytes of frame_ends, frame_checksums, landmarks,
+                        source_landmarks, transforms, audio and mfcc, and of the texts
 
-`data.store_writer` makes such files.
+`data.store_writer` makes such files. What is read is checked: nothing is taken from other files, shapes and types must
+be those above, numbers finite, and bytes as their checksums say, so that a flipped bit ends in one line instead of in
+the training. Stores from before there were checksums are read too, and checked for all else. To check a whole store:
+
+    python -m data.store STORE --check
+
+reads everything, prints a line for each damaged clip, and ends with exit status 2 where there is one.
 """
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterator, Sequence
-from io import BytesIO
+import sys
+from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import h5py
 import numpy as np
-import torch
-from torch import Tensor
+from tqdm import tqdm
 
+from data.stores.clip import Clip, open_clip
+from data.stores.hdf5 import FAULTS, blaming, own_array, table, texts
+from data.stores.heaps import check_texts
 from utils.audio import FPS, SAMPLE_RATE
-from utils.errors import UserError, reason
+from utils.cli import parser
+from utils.errors import UserError, reason, run
 
 FORMAT, VERSION = "talking-face clip store", 1
+LARGEST = 1 << 14  # side of a picture, in pixels
 OPEN_FILES = (
     16  # of a folder, in each process: an open one takes half a megabyte, opening it half a millisecond
 )
-
-
-class Clip:
-    """One clip of an open store; arrays are read when they are asked for."""
-
-    def __init__(self, id: str, group: h5py.Group) -> None:
-        self.id = id
-        self._group = group
-
-    @property
-    def length(self) -> int:
-        """T, the number of frames"""
-        return len(self._group["frame_ends"])
-
-    @property
-    def landmarks(self) -> np.ndarray:
-        """(T, 68, 2) float32, crop pixels"""
-        return self._group["landmarks"][()]
-
-    @property
-    def source_landmarks(self) -> np.ndarray:
-        """(T, 68, 2) float32, pixels of the source video"""
-        return self._group["source_landmarks"][()]
-
-    @property
-    def transforms(self) -> np.ndarray:
-        """(T, 2, 3) float32, source pixels to crop pixels"""
-        return self._group["transforms"][()]
-
-    @property
-    def audio(self) -> np.ndarray:
-        """(640 T,) float32 in [-1, 1], 16 kHz"""
-        return self._group["audio"][()].astype(np.float32) / 32768
-
-    @property
-    def mfcc(self) -> np.ndarray:
-        """(4 T, 12) float32"""
-        return self._group["mfcc"][()]
-
-    @property
-    def speaker(self) -> str:
-        return str(self._group.attrs["speaker"])
-
-    @property
-    def transcript(self) -> str:
-        return str(self._group.attrs["transcript"])
-
-    @property
-    def split(self) -> str:
-        """train, val, test or unseen where the corpus says so, else empty"""
-        return str(self._group.attrs["split"])
-
-    @property
-    def source(self) -> str:
-        """The video's path within the raw corpus"""
-        return str(self._group.attrs["source"])
-
-    @property
-    def source_size(self) -> tuple[int, int]:
-        """(width, height) of the video"""
-        width, height = self._group.attrs["source_size"]
-        return int(width), int(height)
-
-    @property
-    def metadata(self) -> dict[str, str]:
-        """What else the corpus says about the clip"""
-        return json.loads(self._group.attrs["metadata"])
-
-    def encoded(self, indices: Sequence[int] | None = None) -> list[np.ndarray]:
-        """The frames' JPEG or PNG bytes, each (bytes,) uint8"""
-        ends = self._group["frame_ends"][()]
-        starts = np.concatenate([[0], ends[:-1]])
-        chosen = np.arange(len(ends)) if indices is None else np.asarray(indices, int)
-        first, last = starts[chosen].min(initial=ends[-1]), ends[chosen].max(initial=0)
-        data = self._group["frames"][first : max(first, last)]
-        return [data[starts[i] - first : ends[i] - first] for i in chosen]
-
-    def frames(self, indices: Sequence[int] | None = None) -> Tensor:
-        """Frames, all or those asked for, -> (n, 3, H, W) uint8 RGB"""
-        from PIL import Image
-
-        codes = self.encoded(indices)
-        if not codes:
-            return torch.zeros(0, 3, 1, 1, dtype=torch.uint8)
-        pictures = [np.asarray(Image.open(BytesIO(code)).convert("RGB")) for code in codes]
-        return torch.from_numpy(np.ascontiguousarray(np.stack(pictures).transpose(0, 3, 1, 2)))
 
 
 class ClipStore:
@@ -140,23 +68,14 @@ class ClipStore:
         self._open: dict[Path, h5py.File] = {}
         self._process = os.getpid()
         self._places: dict[str, Path] = {}
+        self._known: set[str] = set()  # clips whose layout was looked at
         self.splits: dict[str, str] = {}  # id -> train, val, test, unseen or empty
         self.lengths: dict[str, int] = {}  # id -> frames
-        for file in self._files():
+        for file in store_files(self.path):
             self._read_index(file)
         self.ids = sorted(self._places)
         if not self.ids:
             raise UserError(f"{self.path}: a clip store without clips; see its list of skipped clips")
-
-    def _files(self) -> list[Path]:
-        if not self.path.is_dir():
-            return [self.path]
-        files = sorted(file for file in self.path.glob("*.h5") if not file.name.startswith("."))
-        if not files:
-            raise UserError(
-                f"{self.path}: no clip store in this folder; make one with python -m preprocess.lrw"
-            )
-        return files
 
     def _read_index(self, path: Path) -> None:
         with open_store(path) as file:
@@ -186,7 +105,7 @@ class ClipStore:
         return (self[id] for id in self.ids)
 
     def __getitem__(self, id: str) -> Clip:
-        """Raises UserError where there is no such clip."""
+        """Raises UserError where there is no such clip, or it lacks something."""
         if id not in self._places:
             raise UserError(f"{self.path}: has no clip {id}; the ids look like {self.ids[0]}")
         if self._process != os.getpid():  # an HDF5 file must not cross a fork
@@ -196,7 +115,11 @@ class ClipStore:
         self._open[path] = file  # at the end: the first is what was used longest ago
         if len(self._open) > OPEN_FILES:  # without closing it: clips of it may be in use, and keep it open
             del self._open[next(iter(self._open))]
-        return Clip(id, file["clips"][id])
+        clip = open_clip(id, file, self.lengths[id], self.size)
+        if id not in self._known:
+            clip.check_layout()
+            self._known.add(id)
+        return clip
 
     def close(self) -> None:
         for file in self._open.values():
@@ -212,6 +135,16 @@ def group_of(id: str) -> str:
     return id.split("/")[0]
 
 
+def store_files(path: Path) -> list[Path]:
+    """The store itself, or the files of a folder. Raises UserError where there are none."""
+    if not path.is_dir():
+        return [path]
+    files = sorted(file for file in path.glob("*.h5") if not file.name.startswith("."))
+    if not files:
+        raise UserError(f"{path}: no clip store in this folder; make one with python -m preprocess.lrw")
+    return files
+
+
 def open_store(path: Path) -> h5py.File:
     """An open store file. Raises UserError where it is missing, truncated, not a store or of another version."""
     if not path.is_file():
@@ -220,17 +153,24 @@ def open_store(path: Path) -> h5py.File:
         )
     try:
         file = h5py.File(path, "r", locking=False)
-    except OSError as error:
-        raise UserError(f"{path}: not an HDF5 file, or a damaged one; make it again ({error})") from error
-    found, version = file.attrs.get("format"), file.attrs.get("version")
-    if found == FORMAT and version == VERSION:
+    except FAULTS as error:
+        why = reason(error, 160)
+        raise UserError(f"{path}: not an HDF5 file, or a damaged one; make it again ({why})") from error
+    with blaming(f"{path}", "make it again"):
+        check_texts(path, file)
+        found, version = file.attrs.get("format"), file.attrs.get("version")
+    if isinstance(found, str) and found == FORMAT and _is_number(version, VERSION):
         return file
     file.close()
-    if found == FORMAT:
+    if isinstance(found, str) and found == FORMAT:
         raise UserError(
             f"{path}: a clip store of version {version}, this code reads {VERSION}; preprocess again"
         )
     raise UserError(f"{path}: an HDF5 file, but not a clip store; make one with python -m preprocess.grid")
+
+
+def _is_number(value: object, expected: int) -> bool:
+    return isinstance(value, (int, float, np.number)) and value == expected
 
 
 def read_attributes(file: h5py.File) -> dict:
@@ -238,28 +178,97 @@ def read_attributes(file: h5py.File) -> dict:
 
     Raises UserError where one is missing, or where frames or samples come at another rate than all code here expects.
     """
-    try:
+    with blaming(f"{file.filename}: a clip store", "make it again"):
         for name, expected in (("fps", FPS), ("sample_rate", SAMPLE_RATE)):
-            if file.attrs[name] != expected:
+            if not _is_number(file.attrs[name], expected):
+                found = reason(ValueError(file.attrs[name]), 40)
                 raise UserError(
-                    f"{file.filename}: its {name} is {file.attrs[name]}, not {expected}; make it again from the corpus"
+                    f"{file.filename}: its {name} is {found}, not {expected}; make it again from the corpus"
                 )
-        numbers = {name: int(file.attrs[name]) for name in ("fps", "sample_rate", "size")}
-        notes = {name: json.loads(file.attrs[name]) for name in ("parameters", "versions")}
-        return {**numbers, "template": file.attrs["template"], **notes}
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{file.filename}: a damaged clip store; make it again ({error})") from error
+        size, template = file.attrs["size"], np.asarray(file.attrs["template"], float)
+        if not (isinstance(size, np.integer) and 0 < size <= LARGEST):
+            raise ValueError("its size is no side of pictures")
+        if template.shape != (68, 2) or not np.isfinite(template).all():
+            raise ValueError("its template is no face")
+        numbers = dict(fps=FPS, sample_rate=SAMPLE_RATE, size=int(size), template=file.attrs["template"])
+        return numbers | {name: table(file, name) for name in ("parameters", "versions")}
 
 
 def read_index(file: h5py.File) -> tuple[list[str], list[str], list[int]]:
     """ids, splits and lengths of the store's clips. Raises UserError where one is missing or of another length."""
     try:
-        ids, splits = (file[f"index/{name}"].asstr()[()].tolist() for name in ("ids", "splits"))
-        lengths = file["index/lengths"][()].tolist()
+        size = file.id.get_filesize()
+        ids, splits = (texts(file, f"index/{name}", size) for name in ("ids", "splits"))
+        lengths = own_array(file, "index/lengths", size, "int64", (None,))[()].tolist()
         if not len(ids) == len(splits) == len(lengths):
             raise ValueError("its parts differ in length")
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        if len(set(ids)) < len(ids):
+            raise ValueError("some ids are there twice")
+        wrong = [id for id in ids if not _is_id(id)]
+        if wrong:
+            raise ValueError(f"{wrong[0]!r} is no id of a clip")
+        if not all(0 < length <= size for length in lengths):  # a frame takes more than a byte
+            raise ValueError("some lengths are no numbers of frames")
+    except FAULTS as error:
         raise UserError(
             f"{file.filename}: a clip store without a whole index; remove it and make it again ({reason(error)})"
         ) from error
     return ids, splits, lengths
+
+
+def _is_id(id: str) -> bool:
+    """Ids become names of files and parts of lines: nothing in one may lead out of a folder, or break a line."""
+    return id.isprintable() and all(part not in ("", ".", "..") for part in id.split("/"))
+
+
+def damages(path: Path) -> Iterator[tuple[str, int, int]]:
+    """Of each clip of a store's file: what is wrong, "" where nothing is; its frames; whether it has checksums"""
+    try:
+        with closing(ClipStore(path)) as store:
+            for id in tqdm(store.ids, path.name, unit="clip"):
+                try:
+                    clip = store[id]
+                    clip.check()
+                    yield "", clip.length, clip.checked
+                except UserError as error:
+                    yield str(error), 0, 0
+    except UserError as error:
+        yield str(error), 0, 0
+
+
+def check(path: Path) -> str:
+    """Reads all of a store, and prints what is damaged -> a line of summary. Raises UserError where anything is."""
+    clips = wrong = frames = checked = 0
+    for file in store_files(path):
+        for damage, length, has in damages(file):
+            clips, frames, checked = clips + 1, frames + length, checked + has
+            if damage:
+                wrong += 1
+                tqdm.write(damage, file=sys.stdout)
+    if wrong:
+        raise UserError(
+            f"{path}: {wrong} of {clips} clips are damaged; make the store again, or do without them"
+        )
+    ClipStore(path).close()  # the files of a folder must fit each other
+    return f"{path}: {clips} clips of {frames} frames are whole; {checked} of them have checksums"
+
+
+def parse_args(argv: list[str] | None = None) -> Namespace:
+    flags = parser(__doc__)
+    flags.add_argument("store", type=Path, metavar="STORE", help="clip store, a file or a folder")
+    flags.add_argument("--check", action="store_true", help="read everything and list what is damaged")
+    return flags.parse_args(argv)
+
+
+def main(args: Namespace) -> None:
+    if args.check:
+        print(check(args.store))
+        return
+    store = ClipStore(args.store)
+    print(
+        f"{store.path}: {len(store)} clips of {sum(store.lengths.values())} frames, {store.size} pixels wide"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(run(main, parse_args))

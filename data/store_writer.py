@@ -16,6 +16,8 @@ import h5py
 import numpy as np
 
 from data.store import FORMAT, VERSION, open_store, read_attributes, read_index
+from data.stores.clip import open_clip, write_checksums
+from data.stores.hdf5 import blaming, own
 from utils.errors import UserError
 from utils.files import replacing
 
@@ -81,7 +83,8 @@ class StoreWriter:
         return done
 
     def add(self, id: str, clip: ClipArrays) -> None:
-        """Writes one clip, whole or not at all. Raises UserError where the disk does not let it."""
+        """Writes one clip, whole or not at all. Raises UserError where the disk does not let it, or for NaN."""
+        refuse_nonsense(id, clip)
         with replacing(self.parts / f"{id}.h5") as part, h5py.File(part, "w") as file:
             write_attributes(file, self.attributes)
             write_clip(file.create_group(f"clips/{id}"), clip)
@@ -89,7 +92,7 @@ class StoreWriter:
     def pack(self) -> int:
         """Gathers all clips into the one file, replaces it in one go, removes the parts; -> how many clips it holds.
 
-        Raises UserError where a part turns out to be damaged (after removing it), or the disk is full.
+        Raises UserError where the store is damaged, or a part (after removing it), or the disk is full.
         """
         written = self._written()
         if not written:
@@ -97,7 +100,10 @@ class StoreWriter:
         with replacing(self.path) as whole, h5py.File(whole, "w") as target:
             write_attributes(target, self.attributes)
             if self.path.exists():
-                with open_store(self.path) as old:
+                with (
+                    open_store(self.path) as old,
+                    blaming(f"{self.path}", "move it away and preprocess again"),
+                ):
                     old.copy("clips", target)
             for id, file in written.items():
                 self._copy(id, file, target)
@@ -111,6 +117,9 @@ class StoreWriter:
             return
         try:
             with open_store(file) as part:
+                with blaming(f"{file}", "run the same command again"):
+                    frames = len(own(part, f"clips/{id}/frame_ends"))
+                open_clip(id, part, frames, self.attributes["size"]).check(decode=False)
                 part.copy(f"clips/{id}", clips, id)
         except (UserError, KeyError, RuntimeError) as error:
             file.unlink(missing_ok=True)
@@ -134,6 +143,14 @@ def write_clip(group: h5py.Group, clip: ClipArrays) -> None:
     for name in ("speaker", "transcript", "source", "source_size", "split"):
         group.attrs[name] = getattr(clip, name)
     group.attrs["metadata"] = json.dumps(clip.metadata)
+    write_checksums(group)
+
+
+def refuse_nonsense(id: str, clip: ClipArrays) -> None:
+    """Raises UserError where a clip's numbers are not finite."""
+    for name in ("landmarks", "source_landmarks", "transforms", "audio", "mfcc"):
+        if not np.isfinite(getattr(clip, name)).all():
+            raise UserError(f"{id}: its {name} has numbers that are not finite; leave it out")
 
 
 def write_index(file: h5py.File) -> int:

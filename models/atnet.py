@@ -30,10 +30,14 @@ def audio_encoder(channels: Sequence[int], norm: bool) -> nn.Sequential:
 class LandmarkCoefficients(nn.Module):
     """What all speech networks share: the PCA basis that gives coefficients a meaning travels in their weights."""
 
+    SPACES: tuple[str, ...] = ("motion", "original")
+
     def __init__(self, components: int, space: str, size: int = 136) -> None:
         super().__init__()
-        if space not in ("motion", "original", "face"):
-            raise ValueError(f"space must be 'motion', 'original' or 'face', not {space!r}")
+        if space not in self.SPACES:
+            raise ValueError(f"space must be {' or '.join(self.SPACES)}, not {space!r}")
+        if not 0 < components <= size:
+            raise ValueError(f"{components} components of {size} numbers")
         self.register_buffer("landmark_mean", torch.zeros(size))
         self.register_buffer("landmark_components", torch.eye(size, components))
         self.register_buffer("landmark_eigenvalues", torch.ones(components))

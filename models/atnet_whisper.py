@@ -67,6 +67,8 @@ class WhisperATNet(LandmarkCoefficients):
         super().__init__(components, space)
         self.encoder = WhisperEncoder(**({"positions": self.POSITIONS} | dict(encoder or {})))
         self.encoder.requires_grad_(False)
+        if self.encoder.config["positions"] < self.POSITIONS:
+            raise ValueError(f"its encoder knows fewer than the {self.POSITIONS} positions of a window")
         self.config = dict(
             components=components,
             width=width,

@@ -37,6 +37,8 @@ class NRNet(LandmarkCoefficients):
     a landmark, 2 or 3.
     """
 
+    SPACES = ("motion", "face")
+
     def __init__(
         self,
         components: int = 6,
@@ -48,6 +50,8 @@ class NRNet(LandmarkCoefficients):
         space: str = "motion",
         level: str = "rms",
     ) -> None:
+        if dimensions not in (2, 3) or (space, dimensions) == ("motion", 3):
+            raise ValueError("dimensions must be 2 or, of whole faces, 3")
         super().__init__(components, space, 68 * dimensions)
         if level not in ("rms", "peak"):
             raise ValueError(f"level must be 'rms' or 'peak', not {level!r}")

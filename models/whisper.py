@@ -24,6 +24,8 @@ class WhisperEncoder(nn.Module):
         self, mels: int = 80, width: int = 384, layers: int = 4, heads: int = 6, positions: int = 1500
     ) -> None:
         super().__init__()
+        if not heads or width % heads:
+            raise ValueError(f"an encoder {width} wide cannot have {heads} heads")
         self.config = dict(mels=mels, width=width, layers=layers, heads=heads, positions=positions)
         self.register_buffer("mel_filters", torch.from_numpy(mel_filters(mels)))
         self.register_buffer("positions", torch.zeros(positions, width))

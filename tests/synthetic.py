@@ -11,7 +11,7 @@ import torch
 
 from data.store_writer import ClipArrays, StoreWriter
 from models import NRNet, save_model
-from utils.audio.mfcc import mfcc
+from utils.audio.mfcc import HOP, WINDOW, mfcc
 from utils.face.alignment import motion
 from utils.face.basis import LandmarkBasis
 from utils.face.landmarks import EYES, LOWER_INNER_LIP, TEMPLATE, normalise, to_crop_size
@@ -59,7 +59,7 @@ def make_clip(
         source_landmarks=landmarks,
         transforms=np.repeat(np.eye(2, 3, dtype=np.float32)[None], frames, 0),
         audio=audio.astype(np.float32),
-        mfcc=mfcc(audio.astype(np.float32))[: 4 * frames],
+        mfcc=mfcc(np.pad(audio, (0, WINDOW - HOP)).astype(np.float32))[: 4 * frames],
         speaker=speaker,
         transcript="bin blue at f two now",
         source=f"{speaker}/clip{seed}.mpg",

@@ -6,12 +6,14 @@ import inspect
 import json
 import os
 import shutil
+import warnings
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from training.export import MovingAverage
+from training.state_check import check_archive, check_header, check_parts
 from utils.errors import UserError, note, reason
 from utils.files import replacing
 
@@ -76,10 +78,15 @@ class TrainingState:
 
         Where the last state is missing or damaged, the previous one stands in, which is said.
         """
-        saved = self._read()
+        saved, path = self._read()
         if saved is None:
             return 0
         self._check(saved)
+        try:
+            check_parts(saved["state"], self.parts, self.average.weights if self.average else None)
+        except ValueError as error:
+            what = f"damaged, or of another run ({reason(error, 160)})"
+            raise UserError(f"{path}: {what}; delete it, or choose another folder for the results") from error
         for name, part in self.parts.items():
             if name in saved["state"]:
                 part.load_state_dict(saved["state"][name])
@@ -87,19 +94,20 @@ class TrainingState:
             self.average.weights = {name: x.to(device) for name, x in saved["state"]["average"].items()}
         return saved["step"]
 
-    def _read(self) -> dict | None:
+    def _read(self) -> tuple[dict | None, Path]:
+        """The last state, or the one before, and its file"""
         previous = self.beside("previous")
         if self.path.exists():
             try:
-                return read_state(self.path)  # on the CPU, where Adam keeps its step counts
+                return read_state(self.path), self.path  # on the CPU, where Adam keeps its step counts
             except UserError:
                 if not previous.exists():
                     raise
         if not previous.exists():
-            return None
+            return None, self.path
         saved, self.whole = read_state(previous), False
         note(f"{self.path}: missing or damaged; going on from {previous.name}, step {saved['step']}")
-        return saved
+        return saved, previous
 
     def _check(self, saved: dict) -> None:
         before = with_defaults(json.loads(saved["settings"]), self.parts["model"])
@@ -140,9 +148,13 @@ def with_defaults(settings: dict, model: nn.Module) -> dict:
 def read_state(path: Path, device: torch.device | str = "cpu") -> dict:
     """A training state's dictionary, without running anything that a pickle may hold. Raises UserError."""
     try:
-        saved = torch.load(path, map_location=device, weights_only=True)
-        if saved["format"] != STATE_FORMAT:
+        check_archive(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd pickles: the error below says it in one line
+            saved = torch.load(path, map_location=device, weights_only=True)
+        if not isinstance(saved, dict) or saved.get("format") != STATE_FORMAT:
             raise ValueError("another kind of file")
+        check_header(saved)
     except Exception as error:  # torch.load raises nearly anything for a damaged file
         raise UserError(
             f"{path}: not a whole training state ({reason(error, 100)}); delete it to start over"
@@ -158,7 +170,7 @@ def changes(before: dict, now: dict) -> list[str]:
         if isinstance(old, dict) and isinstance(own, dict):
             said += changes(old, own)
         elif old != own:
-            said.append(f"{key} {old} -> {own}")
+            said.append(reason(ValueError(f"{key} {old} -> {own}")))
     return said
 
 

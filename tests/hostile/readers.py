@@ -6,8 +6,10 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import av
 import numpy as np
@@ -17,11 +19,13 @@ from PIL import Image
 import demo
 from animation.talking.jobs import read_jobs
 from data.splits import read_split
-from data.store import ClipStore
+from data.store import ClipStore, check
 from models import ATNet, NRNet, VGNet, load_model, save_model
 from tests.synthetic import make_basis, make_store
-from training.state import TrainingState
+from tests.training.test_state_files import CPU
+from tests.training.test_state_files import run as state_of
 from utils.align import read_align
+from utils.errors import UserError
 from utils.face.basis import LandmarkBasis
 from utils.media.images import read_photo
 from utils.media.playback import Recording
@@ -114,20 +118,18 @@ def stores(folder: Path) -> list[Path]:
 
 
 def read_store(path: Path) -> None:
-    store = ClipStore(path)
-    try:
-        for clip in store:
-            _ = (
-                clip.landmarks,
-                clip.source_landmarks,
-                clip.transforms,
-                clip.audio,
-                clip.mfcc,
-                clip.frames([0, 1]),
-            )
-            _ = clip.speaker, clip.transcript, clip.split, clip.source, clip.source_size, clip.metadata
-    finally:
-        store.close()
+    """All clips, as training reads them, and then as --check does"""
+    with redirect_stdout(StringIO()):
+        try:
+            store = ClipStore(path)
+            for clip in store:
+                clip.frames(), clip.landmarks, clip.source_landmarks, clip.transforms, clip.audio, clip.mfcc
+                clip.speaker, clip.transcript, clip.source, clip.source_size, clip.split, clip.metadata  # noqa: B018
+            store.close()
+        except UserError:
+            check(path)  # which must find something too
+            raise RuntimeError("the check finds nothing") from None
+        check(path)
 
 
 def weights(folder: Path) -> list[Path]:
@@ -139,31 +141,27 @@ def weights(folder: Path) -> list[Path]:
     return [folder / f"{name}.safetensors" for name in networks]
 
 
+def read_weights(path: Path) -> None:
+    for name, value in load_model(path).state_dict().items():
+        if not value.isfinite().all():
+            raise RuntimeError(f"{name} is not finite")
+
+
 def states(folder: Path) -> list[Path]:
-    state = _state_of(folder / "a_state.pt")
-    state.parts["model"](torch.ones(1, 3)).sum().backward()
-    state.parts["optimiser"].step()
-    state.save(3)
-    return [state.path]
+    state_of(folder / "a_state.pt", trained=True).save(7)
+    return [folder / "a_state.pt"]
 
 
 def read_state(path: Path) -> None:
-    """Into a run like the one that it is of, which goes on for a step"""
-    state = _state_of(path)
-    state.load(torch.device("cpu"))
-    state.parts["model"](torch.ones(1, 3)).sum().backward()
-    state.parts["optimiser"].step()
-
-
-class _Network(torch.nn.Linear):
-    config: ClassVar[dict] = {}
-
-
-def _state_of(path: Path) -> TrainingState:
-    torch.manual_seed(0)
-    network = _Network(3, 2)
-    parts = {"model": network, "optimiser": torch.optim.Adam(network.parameters())}
-    return TrainingState(path, parts, {"config": {}, "lr": 1e-3}, {"steps": 5})
+    """A step of training from there"""
+    later = state_of(path)
+    later.load(CPU)
+    model, optimiser = later.parts["model"], later.parts["optimiser"]
+    model(torch.ones(1, 1, 28, 12)).sum().backward()
+    optimiser.step()
+    later.average.update(model, 1)
+    if not all(weight.isfinite().all() for weight in model.parameters()):
+        raise RuntimeError("weights that are not finite")
 
 
 def texts(folder: Path) -> list[Path]:
@@ -193,7 +191,7 @@ READERS = {
     "sound": Reader(sounds, lambda path: read_audio(path)),
     "video": Reader(videos, watch),
     "store": Reader(stores, read_store),
-    "weights": Reader(weights, load_model),
+    "weights": Reader(weights, read_weights),
     "state": Reader(states, read_state),
     "basis": Reader(bases, LandmarkBasis.load),
     "text": Reader(texts, read_text),

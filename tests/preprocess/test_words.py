@@ -118,6 +118,7 @@ def test_words_are_a_store_as_of_lrw(store, cut):
     assert set(clip.metadata) == {"clip", "word_first", "word_last", "take"}
     assert cut.size == SIZE and cut.attributes["parameters"]["frames"] == 29
     assert {path.name for path in cut.path.parent.iterdir()} == {"grid.h5", "words.h5", "words_contact.png"}
+    assert all(clip.checked for clip in cut)
 
 
 def test_splits_of_lists(store, tmp_path, capsys):

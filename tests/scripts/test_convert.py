@@ -184,6 +184,15 @@ def test_recurrence_over_time_is_the_originals_over_its_batch(tmp_path):
     assert_same(ours, [x.transpose(0, 1) for x in outputs(network, "VG_net", stacked)])
 
 
+@pytest.mark.parametrize("half", [(), ("--half",)])
+def test_what_is_converted_twice_is_the_same_bytes(half, tmp_path):
+    source = tmp_path / "original.pth"
+    torch.save(original("AT_net").state_dict(), source)
+    for number in range(4):
+        assert convert_file(source, tmp_path / str(number), *half) == 0
+    assert len({(tmp_path / str(number)).read_bytes() for number in range(4)}) == 1
+
+
 def test_pca_basis_travels_with_an_atnet(tmp_path):
     u, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(136, 136)))
     mean = np.linspace(-0.8, 0.8, 136)

@@ -147,7 +147,7 @@ def test_a_part_is_missing(part, saved, tmp_path, capsys):
         ("gen", "decode.0.conv1.weight", None, "incomplete, decoder.bottleneck.0.conv1.weight is missing"),
         ("v_front", "resnet.layer3.0.bn1.bias", torch.zeros(5), "has the shape (5,), but (8,) would fit"),
         ("v_front", "frontend.0.weight", torch.zeros(()), "tensors of impossible shapes"),
-        ("v_front", "frontend.0.weight", torch.zeros(9, 1, 5, 7, 7), "has the shape (2,), but (9,) would"),
+        ("v_front", "frontend.0.weight", torch.zeros(9, 1, 5, 7, 7), "has such shapes (its noise is -53)"),
         ("post", "postnet.9.weight", torch.zeros(1), "postnet.layers.9.weight is unknown in a LipToSpeech"),
         ("post", "other.weight", torch.zeros(1), "has no tensor other.weight"),
         ("post", "postnet.0.bias", torch.full((4,), torch.nan), "postnet.0.bias has numbers that are not"),

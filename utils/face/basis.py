@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
 from utils.errors import UserError, reason
 from utils.face.landmarks import LOWER_INNER_LIP, UPPER_INNER_LIP
+
+SPACES = "motion", "original", "face"
+SIZES = 136, 204  # numbers of a face's landmarks in two dimensions and in three
+LARGEST_FILE = 1 << 28  # bytes: a list of all clips' ids is the largest part
 
 
 def principal_components(pieces: Iterable[np.ndarray], count: int) -> tuple[np.ndarray, ...]:
@@ -77,8 +79,12 @@ class LandmarkBasis:
     def load(cls, path: Path) -> LandmarkBasis:
         """Raises UserError where the file is missing or is not such a basis."""
         with _opened(path) as file:
-            arrays = [file[name].astype(np.float32) for name in ("mean", "components", "eigenvalues")]
-            return cls(*arrays, str(file["space"]), float(file["rest_opening"]))
+            arrays = [_finite(file, name) for name in ("mean", "components", "eigenvalues")]
+            _check_shapes(*arrays)
+            space = str(file["space"])
+            if space not in SPACES:
+                raise ValueError(f"its space is {space[:20]!r}, none of {', '.join(SPACES)}")
+            return cls(*arrays, space, float(_finite(file, "rest_opening")))
 
     def save(self, path: Path, **notes: np.ndarray | float) -> None:
         """Writes the basis, and notes on how it was made, as a .npz file."""
@@ -124,12 +130,37 @@ def _opening_gradient() -> np.ndarray:
 def _opened(path: Path) -> Iterator[np.lib.npyio.NpzFile]:
     """A basis' file; what goes wrong while it is read is a UserError."""
     try:
+        if not Path(path).is_file():  # a pipe would never end
+            raise ValueError("no such file")
         with np.load(path, allow_pickle=False) as file:
+            if not isinstance(file, np.lib.npyio.NpzFile):
+                raise ValueError("one array alone")
+            if sum(entry.file_size for entry in file.zip.infolist()) > LARGEST_FILE:
+                raise ValueError("larger than any basis")
             yield file
-    except (OSError, ValueError, TypeError, KeyError, EOFError, BadZipFile, zlib.error) as error:
+    except Exception as error:  # numpy and zipfile raise nearly anything for a damaged file
         raise UserError(
             f"{path}: no landmark basis ({reason(error)}); make one with python -m preprocess.pca"
         ) from error
+
+
+def _finite(file: np.lib.npyio.NpzFile, name: str) -> np.ndarray:
+    """Numbers of a basis' file, as float32. Raises ValueError where they are none."""
+    values = file[name]
+    if values.dtype.kind in "fiu":
+        with np.errstate(over="ignore"):
+            values = values.astype(np.float32)
+    if values.dtype != np.float32 or not np.isfinite(values).all():
+        raise ValueError(f"its {name} has numbers that are not finite")
+    return values
+
+
+def _check_shapes(mean: np.ndarray, components: np.ndarray, eigenvalues: np.ndarray) -> None:
+    """Raises ValueError where the parts of a basis do not fit each other."""
+    shapes = mean.shape, components.shape, eigenvalues.shape
+    count = components.shape[-1] if components.ndim else 0
+    if mean.size not in SIZES or not count or shapes != ((mean.size,), (mean.size, count), (count,)):
+        raise ValueError(f"mean {shapes[0]}, components {shapes[1]} and eigenvalues {shapes[2]} do not fit")
 
 
 def refuse_leaks(path: Path, held_out: Iterable[str]) -> None:
