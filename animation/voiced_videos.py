@@ -22,7 +22,7 @@ from utils.audio.mel import COLUMNS
 from utils.audio.reference import voice_mel
 from utils.audio.vocoder import SHARPNESS, sharpened, voice_stream
 from utils.errors import UserError
-from utils.files import writable_folder
+from utils.files import replacing_together, writable_folder
 from utils.media.copy import check_pictures, new_sound
 from utils.media.write import wav_writer
 
@@ -67,7 +67,11 @@ def give_voice(
     for place in (out, wav):
         writable_folder(place.parent)
     model = model.to(device).eval()
-    with new_sound(video, out, SAMPLE_RATE) as hear, wav_writer(wav, SAMPLE_RATE) as save:
+    with (
+        replacing_together(out),
+        new_sound(video, out, SAMPLE_RATE) as hear,
+        wav_writer(wav, SAMPLE_RATE) as save,
+    ):
         track = track_face(video, model.config["size"], model.config["view"])
         frames = len(track.silent)
         mouths = tqdm(cut_from(video, track, model.config["size"]), "mouths", -(-frames // CHUNK))

@@ -7,7 +7,7 @@ import os
 from argparse import ArgumentParser, Namespace
 from collections import Counter
 from collections.abc import Iterable
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 from functools import lru_cache, partial
@@ -21,11 +21,12 @@ from preprocess.clip import Crop, RawClip, read_clip
 from preprocess.contact_sheet import draw_contact_sheet
 from preprocess.workers import Workers
 from utils.audio import FPS, SAMPLE_RATE
-from utils.distributed import gather, group, is_main, rank, world_size
+from utils.distributed import gather, group, is_main, rank, take_for_all, world_size
 from utils.errors import UserError
 from utils.face.detector import FaceDetector
 from utils.face.landmarks import TEMPLATE
 from utils.files import replacing
+from utils.files.locks import Lock
 from utils.versions import versions
 
 PATIENCE = timedelta(days=7)  # so long one of torchrun's processes waits for the slowest
@@ -86,11 +87,12 @@ def check_arguments(args: Namespace) -> None:
 def make_store(store: Path, shards: Iterable[tuple[Path, list[RawClip]]], args: Namespace) -> None:
     """Makes or completes a store out of shards (file, clips), one after the other, and says what became of the clips.
 
-    Raises UserError where no clip can be used; a single one that cannot is skipped.
+    Raises UserError where no clip can be used; a single one that cannot is skipped. And where another run is at it: one
+    would pack what the other has not finished.
     """
-    total = Tally()
+    total, lock = Tally(), Lock(store, "is being made")
     ranks = group(cuda=False, patience=PATIENCE) if "RANK" in os.environ else nullcontext()
-    with ranks, Workers(args.workers) as workers:
+    with ranks, closing(take_for_all(lock)), Workers(args.workers) as workers:
         for path, clips in shards:
             chosen = choose(clips, args)
             if chosen:

@@ -11,7 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from typing import TypeVar
 
-from utils.errors import UserError
+from utils.errors import UserError, leave_signals_to_the_main, signals_wait
 
 Item, Result = TypeVar("Item"), TypeVar("Result")
 
@@ -60,7 +60,7 @@ class Workers:
         try:
             while waiting or running:
                 while waiting and len(running) < 2 * self.number:  # few, so that few come under suspicion
-                    future = self.pool.submit(job, waiting[0])
+                    future = _submit(self.pool, job, waiting[0])
                     running[future] = waiting.popleft()
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     result = future.result()
@@ -76,7 +76,7 @@ class Workers:
             for item in suspects:
                 pool = pool or _start(1, checked=True)
                 try:
-                    result = pool.submit(job, item).result()
+                    result = _submit(pool, job, item).result()
                 except BrokenProcessPool:
                     pool, result = pool.shutdown(), None
                 yield item, result
@@ -96,15 +96,21 @@ def _start(number: int, checked: bool = False) -> ProcessPoolExecutor:
     pool = ProcessPoolExecutor(number, get_context("spawn"), initializer=_prepare)
     if checked:
         try:
-            pool.submit(os.getpid).result()
+            _submit(pool, os.getpid).result()
         except BrokenProcessPool as error:
             raise UserError("worker processes die as they start; --workers 1 does without them") from error
     return pool
 
 
+def _submit(pool: ProcessPoolExecutor, job: Callable, *items: object) -> Future:
+    """Hands a job to a pool, which may start a worker for it; no signal shall find that one half begun."""
+    with signals_wait():
+        return pool.submit(job, *items)
+
+
 def _prepare() -> None:
-    """Ctrl-C is for the first process, which lets its workers finish the items in work."""
+    """Ctrl-C is for the first process, which lets its workers finish the items in work; a pool ends them by SIGTERM."""
     import cv2
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    leave_signals_to_the_main(signal.SIGTERM)
     cv2.setNumThreads(1)

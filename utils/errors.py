@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import threading
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 OTHERS_WAIT = 2  # seconds
 
@@ -27,41 +28,131 @@ def reason(error: Exception, longest: int = 240) -> str:
 class Terminated(KeyboardInterrupt):
     """SIGTERM, which thus undoes what is half-done as Ctrl-C does."""
 
+    word, status = "terminated", 143
+
+
+class HungUp(Terminated):
+    """SIGHUP: the terminal or the connection is gone."""
+
+    word, status = "hung up", 129
+
+
+def ending_signals() -> dict[int, type[Terminated]]:
+    """The signals, beside Ctrl-C, that end a run in good order; not SIGHUP where `nohup` has it ignored"""
+    known = {signal.SIGTERM: Terminated}
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        known[signal.SIGHUP] = HungUp
+    return known
+
 
 def run(main: Callable[[Namespace], None], parse_args: Callable[[], Namespace | ArgumentParser]) -> int:
-    """Runs a script and returns its exit status: 0, 2 after a `UserError`, 130 after Ctrl-C, 143 after SIGTERM."""
+    """Runs a script and returns its exit status
+
+    0; 2 after a `UserError`, and where what is printed cannot be written; 130 after Ctrl-C, 143 after SIGTERM, 129
+    after SIGHUP. Names that the terminal cannot show are printed with backslashes.
+    """
+    _prepare_streams()
     try:
         with heeding_sigterm():
             main(parse_args())
+        sys.stdout and sys.stdout.flush()
     except UserError as error:
         _say_from_any_rank(f"error: {own_words(error)}")
-        return 2
+        return _last_words(2)
     except KeyboardInterrupt as stop:
-        word, status = ("terminated", 143) if isinstance(stop, Terminated) else ("interrupted", 130)
+        word, status = (stop.word, stop.status) if isinstance(stop, Terminated) else ("interrupted", 130)
         _say(f"{word}: {stop}" if str(stop) else word)
-        return status
+        return _last_words(status)
+    except (OSError, SystemExit):
+        if not _mute():
+            raise
+        return 2
     return 0
+
+
+def _prepare_streams() -> None:
+    """No line fails for a name that is not in the terminal's alphabet; no file gets the number of a closed stream."""
+    while (
+        handle := os.open(os.devnull, os.O_RDWR)
+    ) <= 2:  # what libraries write there must not end in a file
+        continue
+    os.close(handle)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _last_words(status: int) -> int:
+    """The status of a run that has ended badly, whose streams may be what ails it"""
+    _mute()
+    return status
+
+
+def _mute() -> bool:
+    """Whether what was printed cannot be written, which is said; then Python shall not try again at its end."""
+    failed = False
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream:
+                stream.flush()
+        except OSError as error:
+            failed = True
+            if stream is sys.stdout:
+                why = error.strerror or error
+                _say(f"error: standard output: cannot be written ({why}); files made so far are whole")
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
+    return failed
 
 
 @contextmanager
 def heeding_sigterm() -> Iterator[None]:
-    """SIGTERM raises `Terminated` in this process; a process forked from it just ends, as without this."""
+    """SIGTERM raises `Terminated` in this process, SIGHUP `HungUp`; one forked from it just ends, as without this."""
     if threading.current_thread() is not threading.main_thread():  # Python's signals belong to that one
         yield
         return
-    own = os.getpid()
+    own, kinds = os.getpid(), ending_signals()
 
     def heed(number: int, _: object) -> None:
         if os.getpid() == own:
-            raise Terminated
+            raise kinds[number]
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
 
-    before = signal.signal(signal.SIGTERM, heed)
+    before = {number: signal.signal(number, heed) for number in kinds}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before if before is not None else signal.SIG_DFL)
+        for number, handler in before.items():
+            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+
+
+@contextmanager
+def signals_wait() -> Iterator[None]:
+    """Ctrl-C, SIGTERM and SIGHUP come after the block. Processes that start in it do not hear them either, until they
+    call `leave_signals_to_the_main`: they would be stopped half-way into their beginning, and say so at length.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # not every system has it
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, *ending_signals()})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def leave_signals_to_the_main(*heeded: int) -> None:
+    """In a worker: Ctrl-C, and the SIGTERM that SLURM and systemd send to all of a job's processes, are not for it.
+
+    The main process may want results until it has saved. heeded: of them, what ends this worker all the same.
+    """
+    numbers = {signal.SIGINT, *ending_signals()}
+    for number in numbers:
+        signal.signal(number, signal.SIG_DFL if number in heeded else signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
 
 
 def own_words(error: UserError) -> str:
@@ -80,10 +171,17 @@ def _say_from_any_rank(line: str) -> None:
     if rank != "0":
         time.sleep(OTHERS_WAIT)
         line = f"process {rank}: {line}"
-    print(line, file=sys.stderr)
+    _print(line)
 
 
 def _say(line: str) -> None:
     """One line, also where torchrun runs many processes that all fail alike."""
     if os.environ.get("RANK", "0") == "0":
-        print(line, file=sys.stderr)
+        _print(line)
+
+
+def _print(line: str) -> None:
+    """On stderr, in one line whatever is in the names in it; where stderr cannot be written, nobody is told."""
+    line = re.sub(r"[\x00-\x1f\x7f-\x9f]", lambda found: ascii(found[0])[1:-1], line)
+    with suppress(OSError, ValueError):
+        print(line, file=sys.stderr, flush=True)

@@ -22,7 +22,7 @@ from utils.ahead import ahead
 from utils.audio import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 from utils.audio.raw_speech import SPEECH_RATE, Loudness, SpeechWindows
 from utils.errors import UserError
-from utils.files import replacing, writable_folder
+from utils.files import replacing, replacing_together, writable_folder
 from utils.media.kinds import is_video
 from utils.media.read import stream_audio
 from utils.media.write import VideoWriter
@@ -96,7 +96,7 @@ def write_results(
     views = choose_views(wish, scene.first)
     still = Moment(scene.first.landmarks, scene.first.crop, Change.none(len(scene.first.crop)), scene.first)
     track, landmarks = sound_track(wish, scene.rate), []
-    with ExitStack() as stack:
+    with replacing_together(wish.folder / wish.name), ExitStack() as stack:
         if hasattr(moments, "close"):
             stack.callback(moments.close)
         if wish.save_landmarks:
