@@ -12,7 +12,6 @@ import torch
 
 from utils.errors import UserError
 
-
 LONGEST_NAME = 200  # bytes: most file systems take 255, with what we add
 
 

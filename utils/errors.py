@@ -11,6 +11,7 @@ import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import TextIO
 
 OTHERS_WAIT = 2  # seconds
 
@@ -53,9 +54,8 @@ def run(main: Callable[[Namespace], None], parse_args: Callable[[], Namespace | 
     """
     _prepare_streams()
     try:
-        with heeding_sigterm():
+        with heeding_sigterm(), _honest_stdout():
             main(parse_args())
-        sys.stdout and sys.stdout.flush()
     except UserError as error:
         _say_from_any_rank(f"error: {own_words(error)}")
         return _last_words(2)
@@ -63,10 +63,6 @@ def run(main: Callable[[Namespace], None], parse_args: Callable[[], Namespace | 
         word, status = (stop.word, stop.status) if isinstance(stop, Terminated) else ("interrupted", 130)
         _say(f"{word}: {stop}" if str(stop) else word)
         return _last_words(status)
-    except (OSError, SystemExit):
-        if not _mute():
-            raise
-        return 2
     return 0
 
 
@@ -82,28 +78,62 @@ def _prepare_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+class _Stdout:
+    """A stream that raises UserError where it cannot be written"""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.stream, name)
+
+    def write(self, text: str) -> int:
+        with self._saying():
+            return self.stream.write(text)
+
+    def flush(self) -> None:
+        with self._saying():
+            self.stream.flush()
+
+    @contextmanager
+    def _saying(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            what = f"cannot be written ({error.strerror or error}); files made so far are whole"
+            raise UserError(f"standard output: {what}") from error
+
+
+@contextmanager
+def _honest_stdout() -> Iterator[None]:
+    """What is printed in the block can be written, or the block raises UserError."""
+    before = sys.stdout
+    try:
+        if before is None:  # it was closed before the script began: nobody wants to know
+            yield
+            return
+        sys.stdout = _Stdout(before)
+        try:
+            yield
+        except SystemExit:  # --help
+            sys.stdout.flush()
+            raise
+        sys.stdout.flush()
+    finally:
+        sys.stdout = before
+
+
 def _last_words(status: int) -> int:
-    """The status of a run that has ended badly, whose streams may be what ails it"""
-    _mute()
-    return status
-
-
-def _mute() -> bool:
-    """Whether what was printed cannot be written, which is said; then Python shall not try again at its end."""
-    failed = False
+    """The status of a run that has ended badly; Python shall not change it when a stream fails at the very end."""
     for stream in (sys.stdout, sys.stderr):
         try:
             if stream:
                 stream.flush()
-        except OSError as error:
-            failed = True
-            if stream is sys.stdout:
-                why = error.strerror or error
-                _say(f"error: standard output: cannot be written ({why}); files made so far are whole")
+        except OSError:
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, stream.fileno())
             os.close(nowhere)
-    return failed
+    return status
 
 
 @contextmanager
