@@ -54,7 +54,7 @@ def run(main: Callable[[Namespace], None], parse_args: Callable[[], Namespace | 
     """
     _prepare_streams()
     try:
-        with heeding_sigterm(), _honest_stdout():
+        with heeding_sigterm(), _honest_streams():
             main(parse_args())
     except UserError as error:
         _say_from_any_rank(f"error: {own_words(error)}")
@@ -63,7 +63,7 @@ def run(main: Callable[[Namespace], None], parse_args: Callable[[], Namespace | 
         word, status = (stop.word, stop.status) if isinstance(stop, Terminated) else ("interrupted", 130)
         _say(f"{word}: {stop}" if str(stop) else word)
         return _last_words(status)
-    return 0
+    return _last_words(0)
 
 
 def _prepare_streams() -> None:
@@ -89,7 +89,8 @@ class _Stdout:
 
     def write(self, text: str) -> int:
         with self._saying():
-            return self.stream.write(text)
+            self.stream.write(text)
+        return len(text)
 
     def flush(self) -> None:
         with self._saying():
@@ -104,27 +105,31 @@ class _Stdout:
             raise UserError(f"standard output: {what}") from error
 
 
+class _Stderr(_Stdout):
+    """A stream of progress bars and notes, which are no reason to end the work where they cannot be written"""
+
+    def _saying(self) -> suppress:
+        return suppress(OSError)
+
+
 @contextmanager
-def _honest_stdout() -> Iterator[None]:
-    """What is printed in the block can be written, or the block raises UserError."""
-    before = sys.stdout
-    try:
-        if before is None:  # it was closed before the script began: nobody wants to know
-            yield
-            return
-        sys.stdout = _Stdout(before)
+def _honest_streams() -> Iterator[None]:
+    """What is printed in the block can be written, or the block raises UserError; bars and notes may get lost."""
+    before = sys.stdout, sys.stderr
+    try:  # those that are None were closed before the script began: nobody wants to know
+        sys.stdout, sys.stderr = before[0] and _Stdout(before[0]), before[1] and _Stderr(before[1])
         try:
             yield
         except SystemExit:  # --help
-            sys.stdout.flush()
+            sys.stdout and sys.stdout.flush()
             raise
-        sys.stdout.flush()
+        sys.stdout and sys.stdout.flush()
     finally:
-        sys.stdout = before
+        sys.stdout, sys.stderr = before
 
 
 def _last_words(status: int) -> int:
-    """The status of a run that has ended badly; Python shall not change it when a stream fails at the very end."""
+    """The status of a run; Python shall not change it when a stream fails at the very end."""
     for stream in (sys.stdout, sys.stderr):
         try:
             if stream:
