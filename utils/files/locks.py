@@ -13,6 +13,7 @@ import time
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
+from weakref import finalize
 
 from utils.errors import UserError, note, reason
 
@@ -24,7 +25,7 @@ except ImportError:  # not every system has it
 LOCKED, HELD, NO_LOCKS = "locked", "held by another process", "no locks here"
 NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 TRIES = 20  # each fails only where another process ended just then
-_held: dict[Path, Lock] = {}  # by this process
+_held: dict[Path, finalize] = {}  # what lets go of the locks of this process
 
 
 def try_lock(handle: int) -> str:
@@ -46,9 +47,8 @@ class Lock:
     """
 
     def __init__(self, path: Path, what: str) -> None:
-        self.handle: int | None = None
-        self.process = os.getpid()
         self.path, self.what = Path(path), what
+        self._end: finalize | None = None
 
     def __enter__(self) -> Lock:
         self.take()
@@ -89,10 +89,10 @@ class Lock:
             return False
         if got is NO_LOCKS:
             note(f"{self.path}: the file system has no locks; see that no other run writes it")
-        earlier = _held.pop(self.file, None)
-        if earlier:  # of this process, whose it would still be
-            earlier.handle = None
-        self.handle, _held[self.file] = handle, self
+        earlier = _held.get(self.file)
+        if earlier:  # of this process, which would let go of both
+            earlier.detach()
+        self._end = _held[self.file] = finalize(self, _let_go, handle, self.file, os.getpid())
         with suppress(OSError):  # a full disk: the lock is there, its holder's name is not
             os.ftruncate(handle, 0)
             now = time.strftime("%Y-%m-%d %H:%M:%S")
@@ -100,17 +100,19 @@ class Lock:
         return True
 
     def close(self) -> None:
-        if self.handle is None or self.process != os.getpid():  # a forked process has no part in it
-            return
-        handle, self.handle = self.handle, None
-        _held.pop(self.file, None)
-        with suppress(OSError):
-            self.file.unlink()  # while it is held, or another could take it in between
-        with suppress(OSError):
-            os.close(handle)
+        if self._end:
+            self._end()
 
-    def __del__(self) -> None:
-        self.close()
+
+def _let_go(handle: int, file: Path, process: int) -> None:
+    """At the end of the block, of the lock's object, or of the process"""
+    if process != os.getpid():  # a forked one has no part in it
+        return
+    _held.pop(file, None)
+    with suppress(OSError):
+        file.unlink()  # while it is held, or another could take it in between
+    with suppress(OSError):
+        os.close(handle)
 
 
 def lock_file(path: Path) -> Path:
