@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait as wait_for
 from typing import TypeVar
 
 from utils.errors import UserError, leave_signals_to_the_main, signals_wait
@@ -93,7 +95,8 @@ class Workers:
 def _start(number: int, checked: bool = False) -> ProcessPoolExecutor:
     """checked: raises UserError where the worker dies of nothing at all."""
     os.environ["OMP_NUM_THREADS"] = "1"  # for the workers: there is one to a core
-    pool = ProcessPoolExecutor(number, get_context("spawn"), initializer=_prepare)
+    with signals_wait():  # here Python starts a process, too, that must outlive the pool
+        pool = ProcessPoolExecutor(number, get_context("spawn"), initializer=_prepare)
     if checked:
         try:
             _submit(pool, os.getpid).result()
@@ -112,5 +115,12 @@ def _prepare() -> None:
     """Ctrl-C is for the first process, which lets its workers finish the items in work; a pool ends them by SIGTERM."""
     import cv2
 
+    threading.Thread(target=_end_with_the_main, daemon=True).start()
     leave_signals_to_the_main(signal.SIGTERM)
     cv2.setNumThreads(1)
+
+
+def _end_with_the_main() -> None:
+    """A pool's workers would wait for ever for the next item of a first process that was killed."""
+    wait_for([parent_process().sentinel])
+    os._exit(1)

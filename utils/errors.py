@@ -168,14 +168,22 @@ def signals_wait() -> Iterator[None]:
     """Ctrl-C, SIGTERM and SIGHUP come after the block. Processes that start in it do not hear them either, until they
     call `leave_signals_to_the_main`: they would be stopped half-way into their beginning, and say so at length.
     """
-    if not hasattr(signal, "pthread_sigmask"):  # not every system has it
+    main = threading.current_thread() is threading.main_thread()
+    if not (main and hasattr(signal, "pthread_sigmask")):  # not every system has it
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, *ending_signals()})
+    numbers, heard = {signal.SIGINT, *ending_signals()}, []
+    # Blocked, which new processes inherit; but other threads of this one may hear them, and Python then acts at once.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    before = {number: signal.signal(number, lambda number, _: heard.append(number)) for number in numbers}
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for number in heard:
+            signal.raise_signal(number)
 
 
 def leave_signals_to_the_main(*heeded: int) -> None:

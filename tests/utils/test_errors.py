@@ -4,6 +4,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -157,3 +159,21 @@ def test_a_note_is_a_line(capsys):
     with pytest.raises(UserError):
         raise UserError("a")
     assert capsys.readouterr().err == "note: a\\nb\n"
+
+
+def test_signals_that_another_thread_hears_wait_too():
+    """As those of progress bars and of numerical libraries do"""
+    go, done = threading.Event(), []
+
+    def hear() -> None:
+        go.wait()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    thread = threading.Thread(target=hear)
+    thread.start()
+    with heeding_sigterm(), pytest.raises(Terminated), signals_wait():  # noqa: PT012
+        go.set()
+        thread.join()
+        time.sleep(0.1)
+        done.append(True)
+    assert done
