@@ -49,7 +49,8 @@ def unwatched(what: str, items: Iterable, total: int) -> Iterable:
 def talk(networks: Networks, wish: Wish, watch: Watch = unwatched, clock: Stopwatch | None = None) -> Made:
     """Makes what is wished for. watch: gives back the frames of each stage that takes time, to count or to stop them.
 
-    Raises UserError where the person or the speech cannot be used, and where the files cannot be written.
+    All of it or nothing. Raises UserError where the person or the speech cannot be used, where the files cannot be
+    written, and where another process writes the same.
     """
     clock = clock or Stopwatch()
     sound = count_sound_frames(wish.speech)
@@ -60,8 +61,9 @@ def talk(networks: Networks, wish: Wish, watch: Watch = unwatched, clock: Stopwa
     writable_folder(wish.folder)
     windows = clock.through("sound", listen(wish, networks.at_net))
     count = int(-(-sound * scene.rate // FPS))
-    moments = ahead(scene.moments(windows), AHEAD)
-    files = write_results(wish, scene, watch("frames", moments, count), clock)
+    with replacing_together(wish.folder / wish.name):
+        moments = ahead(scene.moments(windows), AHEAD)
+        files = write_results(wish, scene, watch("frames", moments, count), clock)
     return Made(files, count, scene.faceless)
 
 
@@ -92,11 +94,11 @@ def listen(wish: Wish, at_net: nn.Module) -> Iterator[np.ndarray]:
 def write_results(
     wish: Wish, scene: PhotoScene | VideoScene, moments: Iterable[Moment], clock: Stopwatch
 ) -> list:
-    """Writes what the wish asks for, all of it or nothing, and says which files."""
+    """Writes what the wish asks for, and says which files."""
     views = choose_views(wish, scene.first)
     still = Moment(scene.first.landmarks, scene.first.crop, Change.none(len(scene.first.crop)), scene.first)
     track, landmarks = sound_track(wish, scene.rate), []
-    with replacing_together(wish.folder / wish.name), ExitStack() as stack:
+    with ExitStack() as stack:
         if hasattr(moments, "close"):
             stack.callback(moments.close)
         if wish.save_landmarks:
