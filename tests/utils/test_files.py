@@ -1,12 +1,10 @@
 """Output files that are whole or absent."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -148,28 +146,16 @@ def test_a_folder_in_the_place_of_one_file_spares_the_others(links, tmp_path, mo
     assert contents(tmp_path) == dict.fromkeys("acb", "new")
 
 
-@pytest.fixture
-def small_disk(tmp_path) -> Iterator[Path]:
-    """A file system of 64 KiB"""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if not hasattr(os, "geteuid") or os.geteuid() or not shutil.which("mount"):
-        pytest.skip("only root can mount a file system")
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder], check=False).returncode:
-        pytest.skip("no file system can be mounted here")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
-
-
 @pytest.mark.parametrize("sizes", [(100_000, 10), (10, 100_000), (40_000, 40_000)])
 def test_a_full_disk_keeps_the_old_set(small_disk, sizes):
+    disk = small_disk(64)
     for name in "ab":
-        (small_disk / name).write_text("old")
-    with pytest.raises(UserError, match="No space left"), replacing_together(small_disk / "a"):  # noqa: PT012
+        (disk / name).write_text("old")
+    with pytest.raises(UserError, match="No space left"), replacing_together(disk / "a"):  # noqa: PT012
         for name, size in zip("ab", sizes, strict=True):
-            with replacing(small_disk / name) as part:
+            with replacing(disk / name) as part:
                 part.write_bytes(bytes(size))
-    assert contents(small_disk) == dict(a="old", b="old")
+    assert contents(disk) == dict(a="old", b="old")
 
 
 def test_parts_are_private_and_their_files_as_others(tmp_path):
