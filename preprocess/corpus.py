@@ -161,6 +161,10 @@ def attributes(crop: Crop, precomputed: bool) -> dict:
 def convert(clip: RawClip, writer: StoreWriter, crop: Crop) -> str:
     """Writes one clip -> the reason why it was skipped, or nothing"""
     try:
+        f"{clip.id} {clip.source}".encode()
+    except UnicodeEncodeError:
+        return "its name is not UTF-8, which stores keep; rename the file"
+    try:
         arrays = read_clip(clip, crop, None if clip.landmarks else _detector())
     except UserError as error:
         return str(error)
@@ -196,7 +200,8 @@ def list_skipped(store: Path, skipped: dict[str, str]) -> Path:
     if not skipped:
         listing.unlink(missing_ok=True)
         return listing
-    with replacing(listing) as part, part.open("w", newline="") as file:
+    utf_8 = dict(encoding="utf-8", errors="backslashreplace")  # for names that are not
+    with replacing(listing) as part, part.open("w", newline="", **utf_8) as file:
         csv.writer(file).writerows([("clip", "reason"), *sorted(skipped.items())])
     return listing
 
