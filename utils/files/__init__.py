@@ -15,6 +15,12 @@ from utils.files.locks import Lock
 from utils.files.parts import private_part
 
 
+def write_text(path: Path, text: str) -> None:
+    """Writes a text as UTF-8, whole or not at all; of names in it that are no text the odd bytes are escaped."""
+    with replacing(path) as part:
+        part.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
 class Group:
     """Files whose names are replaced together: what is written (part, its name), and what removes the parts"""
 
