@@ -88,5 +88,5 @@ def test_workers_do_not_outlive_a_killed_first_process():
         pids = [int(pid) for pid in main.stdout.readline().split()]
         assert len(pids) == 2 and all(map(running, pids))
         main.kill()
-        _, errors = main.communicate(timeout=20)  # the workers have the other ends of the pipes
-    assert errors == "" and not any(map(running, pids))
+        main.communicate(timeout=20)  # the workers have the other ends of the pipes
+    assert not any(map(running, pids))
