@@ -75,7 +75,7 @@ def test_training_with_workers(tmp_path):
 
         seconds = whole_run(nursery, words("whole"))
         killed_again_and_again(nursery, words("killed"), seconds, seed=2)
-    assert all_files(tmp_path / "killed") == all_files(tmp_path / "whole")
+    assert all_files(tmp_path / "killed") == all_files(tmp_path / "whole"), nursery.log.read_text()
     for name in ("atnet.safetensors", "atnet_last.safetensors"):
         whole, killed = (load_model(tmp_path / run / name) for run in ("whole", "killed"))
         assert whole.metadata["steps"] == killed.metadata["steps"]
