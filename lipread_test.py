@@ -52,7 +52,7 @@ from utils.audio.raw_speech import SPEECH_RATE
 from utils.cli import add_flag, add_number, add_switch, gpus_of_original, parser, renamed
 from utils.distributed import is_main, launch, share_out
 from utils.errors import UserError, note, run
-from utils.files import replacing, writable_folder
+from utils.files import writable_folder, write_text
 from utils.media.read import resample
 
 NAMES = dict(lrw="dataset_dir", checkpoint="model_name", n_slot="slots", gpu="device_ids")
@@ -219,8 +219,7 @@ def read_video(args: Namespace, device: torch.device) -> None:
     writable_folder(out.parent)
     video = watch(network, args.video, args.test_aug)
     words = video.words(args.sure) if spoken is None else video.words_at(spoken)
-    with replacing(out) as part:
-        part.write_text("".join(subtitles(words)), encoding="utf-8")
+    write_text(out, "".join(subtitles(words)))
     print(
         "\n".join(lines(words)) or f"{args.video}: no word is read with a probability of {args.sure} or more"
     )

@@ -11,7 +11,7 @@ import numpy as np
 from animation.stream import rechunk
 from utils.audio import FPS, SAMPLE_RATE
 from utils.errors import UserError
-from utils.files import replacing
+from utils.files import replacing, replacing_together
 from utils.media.painted_face import paint, wireframe
 from utils.media.read import stream_audio
 from utils.media.write import VideoWriter
@@ -50,7 +50,7 @@ def write_results(
     rate, guide = 2 * SAMPLE_RATE, None
     track = stream_audio(file, rate, rate // FPS)
     names = [place.with_name(f"{place.name}{ending}") for ending in VIDEOS]
-    with ExitStack() as stack:
+    with replacing_together(place), ExitStack() as stack:
         videos = [stack.enter_context(VideoWriter(name, (SIDE, SIDE), audio=rate)) for name in names]
         array = stack.enter_context(replacing(place.with_name(f"{place.name}.npy"))) if save else None
         for landmarks in rechunk(pieces, CHUNK):

@@ -21,7 +21,7 @@ from utils.audio.mel import COLUMNS
 from utils.audio.reference import voice_mel
 from utils.audio.vocoder import SHARPNESS, sharpened, voice_stream
 from utils.errors import UserError
-from utils.files import writable_folder
+from utils.files import replacing_together, writable_folder
 from utils.media.copy import new_sound
 from utils.media.kinds import check_pictures
 from utils.media.write import wav_writer
@@ -71,7 +71,11 @@ def give_voice(
     for place in (out, wav):
         writable_folder(place.parent)
     model = model.to(device).eval()
-    with new_sound(video, out, SAMPLE_RATE, GENERATED) as hear, wav_writer(wav, SAMPLE_RATE) as save:
+    with (
+        replacing_together(out),
+        new_sound(video, out, SAMPLE_RATE, GENERATED) as hear,
+        wav_writer(wav, SAMPLE_RATE) as save,
+    ):
         track = track_face(video, model.config["size"], model.config["view"], watch)
         frames = len(track.silent)
         seen = look(model, cut_from(video, track, model.config["size"], watch), flip)

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from data.store import ClipStore, group_of
 from utils.distributed import rank, world_size
-from utils.errors import UserError
+from utils.errors import UserError, leave_signals_to_the_main, signals_wait
 from utils.memory import return_freed_memory
 
 MOST_WORKERS = 8
@@ -91,18 +91,9 @@ def default_workers() -> int:
 
 
 def begin_worker(_: int) -> None:
-    """What a worker does first"""
+    """What a worker does first. It ends when the main process tells it to, or is no more."""
     return_freed_memory()
     leave_signals_to_the_main()
-
-
-def leave_signals_to_the_main() -> None:
-    """In a worker: Ctrl-C, and the SIGTERM that SLURM and systemd send to all of a job's processes, are not for it.
-
-    The main process may want batches until it has saved. Workers end when that one tells them to, or is no more.
-    """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
 
 
 class StepLoader(DataLoader):
@@ -110,7 +101,8 @@ class StepLoader(DataLoader):
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
         others = active_children()
-        batches = super().__iter__()
+        with signals_wait():
+            batches = super().__iter__()
         workers = set(active_children()).difference(others)
         # Before that SIGTERM; atexit leaves spawned processes out.
         Finalize(None, _kill, (workers,), exitpriority=0)

@@ -20,7 +20,7 @@ from evaluation.landmark_metrics import correlation, landmark_distance, mean
 from evaluation.output import cell, pipes, write_csv
 from utils.audio.noise import mix
 from utils.face.landmarks import MOUTH, mouth_opening
-from utils.files import replacing
+from utils.files import write_text
 from utils.media.images import write_image
 
 CLEAN = math.inf  # dB
@@ -169,8 +169,7 @@ class NoiseTable:
         paths = [folder / f"noise.{suffix}" for suffix in ("csv", "md", "png")]
         lines, page, picture = self.lines(), self.page(note), self.figure()  # all made before any is written
         write_csv(paths[0], lines)
-        with replacing(paths[1]) as part:
-            part.write_text(page)
+        write_text(paths[1], page)
         write_image(paths[2], picture)
         return paths
 

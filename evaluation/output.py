@@ -18,7 +18,7 @@ from tqdm import tqdm
 from data.splits import ALL
 from evaluation.definitions import FIGURES, GROUPS
 from utils.distributed import is_main
-from utils.files import replacing
+from utils.files import write_text
 from utils.versions import versions
 
 PACKAGES = (
@@ -91,8 +91,7 @@ def progress(results: Iterable, clips: int) -> tqdm:
 
 def write_json(path: Path, results: dict) -> None:
     """Writes results whole or not at all; nan, which JSON does not know, becomes null."""
-    with replacing(path) as part:
-        part.write_text(json.dumps(_finite(results), indent=2, ensure_ascii=False) + "\n")
+    write_text(path, json.dumps(_finite(results), indent=2, ensure_ascii=False) + "\n")
 
 
 def write_csv(path: Path, lines: list[dict]) -> None:
@@ -104,8 +103,7 @@ def write_csv(path: Path, lines: list[dict]) -> None:
     writer.writerows(
         {name: "" if _is_nan(value) else value for name, value in line.items()} for line in lines
     )
-    with replacing(path) as part:
-        part.write_text(text.getvalue())
+    write_text(path, text.getvalue())
 
 
 def _finite(value: object) -> object:

@@ -7,7 +7,7 @@ import os
 from argparse import ArgumentParser, Namespace
 from collections import Counter
 from collections.abc import Iterable
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 from functools import lru_cache, partial
@@ -21,11 +21,12 @@ from preprocess.clip import Crop, RawClip, read_clip
 from preprocess.contact_sheet import draw_contact_sheet
 from preprocess.workers import Workers
 from utils.audio import FPS, SAMPLE_RATE
-from utils.distributed import gather, group, is_main, rank, world_size
+from utils.distributed import gather, group, is_main, rank, take_for_all, world_size
 from utils.errors import UserError
 from utils.face.detector import FaceDetector
 from utils.face.landmarks import TEMPLATE
 from utils.files import replacing
+from utils.files.locks import Lock
 from utils.versions import versions
 
 PATIENCE = timedelta(days=7)  # so long one of torchrun's processes waits for the slowest
@@ -86,11 +87,12 @@ def check_arguments(args: Namespace) -> None:
 def make_store(store: Path, shards: Iterable[tuple[Path, list[RawClip]]], args: Namespace) -> None:
     """Makes or completes a store out of shards (file, clips), one after the other, and says what became of the clips.
 
-    Raises UserError where no clip can be used; a single one that cannot is skipped.
+    Raises UserError where no clip can be used; a single one that cannot is skipped. And where another run is at it: one
+    would pack what the other has not finished.
     """
-    total = Tally()
+    total, lock = Tally(), Lock(store, "is being made")
     ranks = group(cuda=False, patience=PATIENCE) if "RANK" in os.environ else nullcontext()
-    with ranks, Workers(args.workers) as workers:
+    with ranks, closing(take_for_all(lock)), Workers(args.workers) as workers:
         for path, clips in shards:
             chosen = choose(clips, args)
             if chosen:
@@ -159,6 +161,10 @@ def attributes(crop: Crop, precomputed: bool) -> dict:
 def convert(clip: RawClip, writer: StoreWriter, crop: Crop) -> str:
     """Writes one clip -> the reason why it was skipped, or nothing"""
     try:
+        f"{clip.id} {clip.source}".encode()
+    except UnicodeEncodeError:
+        return "its name is not UTF-8, which stores keep; rename the file"
+    try:
         arrays = read_clip(clip, crop, None if clip.landmarks else _detector())
     except UserError as error:
         return str(error)
@@ -194,7 +200,8 @@ def list_skipped(store: Path, skipped: dict[str, str]) -> Path:
     if not skipped:
         listing.unlink(missing_ok=True)
         return listing
-    with replacing(listing) as part, part.open("w", newline="") as file:
+    utf_8 = dict(encoding="utf-8", errors="backslashreplace")  # for names that are not
+    with replacing(listing) as part, part.open("w", newline="", **utf_8) as file:
         csv.writer(file).writerows([("clip", "reason"), *sorted(skipped.items())])
     return listing
 

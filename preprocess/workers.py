@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait as wait_for
 from typing import TypeVar
 
-from utils.errors import UserError
+from utils.errors import UserError, leave_signals_to_the_main, signals_wait
 
 Item, Result = TypeVar("Item"), TypeVar("Result")
 
@@ -60,7 +62,7 @@ class Workers:
         try:
             while waiting or running:
                 while waiting and len(running) < 2 * self.number:  # few, so that few come under suspicion
-                    future = self.pool.submit(job, waiting[0])
+                    future = _submit(self.pool, job, waiting[0])
                     running[future] = waiting.popleft()
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     result = future.result()
@@ -76,7 +78,7 @@ class Workers:
             for item in suspects:
                 pool = pool or _start(1, checked=True)
                 try:
-                    result = pool.submit(job, item).result()
+                    result = _submit(pool, job, item).result()
                 except BrokenProcessPool:
                     pool, result = pool.shutdown(), None
                 yield item, result
@@ -93,18 +95,32 @@ class Workers:
 def _start(number: int, checked: bool = False) -> ProcessPoolExecutor:
     """checked: raises UserError where the worker dies of nothing at all."""
     os.environ["OMP_NUM_THREADS"] = "1"  # for the workers: there is one to a core
-    pool = ProcessPoolExecutor(number, get_context("spawn"), initializer=_prepare)
+    with signals_wait():  # here Python starts a process, too, that must outlive the pool
+        pool = ProcessPoolExecutor(number, get_context("spawn"), initializer=_prepare)
     if checked:
         try:
-            pool.submit(os.getpid).result()
+            _submit(pool, os.getpid).result()
         except BrokenProcessPool as error:
             raise UserError("worker processes die as they start; --workers 1 does without them") from error
     return pool
 
 
+def _submit(pool: ProcessPoolExecutor, job: Callable, *items: object) -> Future:
+    """Hands a job to a pool, which may start a worker for it; no signal shall find that one half begun."""
+    with signals_wait():
+        return pool.submit(job, *items)
+
+
 def _prepare() -> None:
-    """Ctrl-C is for the first process, which lets its workers finish the items in work."""
+    """Ctrl-C is for the first process, which lets its workers finish the items in work; a pool ends them by SIGTERM."""
     import cv2
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_the_main, daemon=True).start()
+    leave_signals_to_the_main(signal.SIGTERM)
     cv2.setNumThreads(1)
+
+
+def _end_with_the_main() -> None:
+    """A pool's workers would wait for ever for the next item of a first process that was killed."""
+    wait_for([parent_process().sentinel])
+    os._exit(1)

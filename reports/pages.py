@@ -13,7 +13,7 @@ from evaluation.definitions import FIGURES
 from evaluation.output import cell, pipes
 from utils.cli import add_flag, parser
 from utils.errors import UserError
-from utils.files import replacing, writable_folder
+from utils.files import writable_folder, write_text
 
 
 @dataclass
@@ -92,6 +92,5 @@ def prepare(args: Namespace, *inputs: Path) -> None:
 def write_page(args: Namespace, name: str, title: str, parts: Sequence[object]) -> None:
     """Writes the page NAME.md: which command made it, a title, and its parts"""
     made = f"*Made by `{args.command}`; run it again rather than edit this page. What it says: [reading](reading.md).*"
-    with replacing(args.docs / f"{name}.md") as part:
-        part.write_text("\n\n".join([made, f"# {title}", *map(str, parts)]) + "\n")
+    write_text(args.docs / f"{name}.md", "\n\n".join([made, f"# {title}", *map(str, parts)]) + "\n")
     print(f"\n{args.docs / name}.md: written")

@@ -28,7 +28,8 @@ def add_training_flags(
     add_flag(parser, "load_model", type=Path, help="weights to start from, instead of random ones")
     weights, pictures = Path("model") / name, Path("sample") / name
     add_flag(parser, "model_dir", type=Path, default=weights, help=f"folder of weights (default {weights})")
-    add_flag(parser, "model_name", default=name, help=f"name of the weights' files (default {name})")
+    named = f"name of the weights' files (default {name})"
+    add_flag(parser, "model_name", type=cli.file_name("-model_name"), default=name, help=named)
     add_flag(
         parser, "sample_dir", type=Path, default=pictures, help=f"folder of pictures (default {pictures})"
     )

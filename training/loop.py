@@ -16,6 +16,7 @@ from __future__ import annotations
 import time
 from argparse import Namespace
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import NoReturn
 
@@ -33,9 +34,10 @@ from training.log import Log, Progress
 from training.optimiser import optimiser, set_rate
 from training.state import TrainingState, Validation
 from training.stop import Stop
-from utils.distributed import highest, is_main, parallel, rank, world_size
+from utils.distributed import highest, is_main, parallel, rank, take_for_all, world_size
 from utils.errors import UserError, note
 from utils.files import writable_folder
+from utils.files.locks import Lock
 
 BAD_STEPS = 25  # in a row, after which a run has diverged
 SETTINGS = ("dataset", "seed", "batch_size", "accumulate", "frames", "augment")
@@ -47,7 +49,7 @@ class Run:
     networks: what is trained, by name; "model" is exported, the others serve it. Each gets an optimiser.
     data: the store that the clips come from (its path, and lengths of all clips); ids: those of each split; facts: what
     else weights say of their training. All of that must be the same when a run resumes, but for the store's place.
-    Raises UserError where the folders cannot be written, or hold another run's state.
+    Raises UserError where the folders cannot be written, hold another run's state, or another run is at it right now.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class Run:
             writable_folder(args.model_dir)
             writable_folder(args.sample_dir)
         self.state = self._state(clips | facts)
+        self.lock = take_for_all(Lock(self.state.path, "is being trained"))
         self.first = self.done = self.sound = self.state.load(
             device
         )  # steps; sound: up to the last finite one
@@ -115,8 +118,13 @@ class Run:
     def steps(self, samples: Dataset) -> Iterator[dict[str, Tensor]]:
         """The batches, on the device, of all steps that are to be done; -accumulate of them make a step.
 
-        Raises KeyboardInterrupt at the end where a signal asked for it, after the run is saved.
+        Raises KeyboardInterrupt at the end where a signal asked for it, after the run is saved. The run's files are
+        others' from then on.
         """
+        with closing(self.lock):
+            yield from self._steps(samples)
+
+    def _steps(self, samples: Dataset) -> Iterator[dict[str, Tensor]]:
         args = self.args
         first, last = (step * args.accumulate for step in (self.done, args.steps))
         if self.validation.exhausted or first >= last:

@@ -61,9 +61,9 @@ class TrainingState:
                 raise UserError(
                     f"{self.path}: cannot be written ({reason(error, 100)}); free some space"
                 ) from error
+            if best:  # first, or a run killed in between would go on without it
+                _keep(part, self.beside("best"))
         self.whole = True
-        if best:
-            _keep(self.path, self.beside("best"))
 
     def take_back(self) -> bool:
         """The last state steps aside, as NAME_diverged.pt, for the one before it; -> False where there is none."""

@@ -7,11 +7,11 @@ import os
 import signal
 import time
 
-from utils.errors import Terminated
+from utils.errors import ending_signals
 
 
 class Stop:
-    """Turns Ctrl-C (or SIGTERM) into a request that the loop reads between two steps; the next one ends the process.
+    """Turns Ctrl-C, SIGTERM or SIGHUP into a request that the loop reads between two steps; the next ends the process.
 
     What follows within a second is the same request: a terminal and a launcher may both hand it on. Under torchrun,
     which hands on whatever it gets, and kills by itself what has not ended after 30 seconds, only the first one counts
@@ -24,7 +24,8 @@ class Stop:
         self.torchrun = "TORCHELASTIC_RUN_ID" in os.environ
 
     def __enter__(self) -> Stop:
-        self.before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        self.kinds = {signal.SIGINT: KeyboardInterrupt, **ending_signals()}
+        self.before = {number: signal.signal(number, self._ask) for number in self.kinds}
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -32,7 +33,7 @@ class Stop:
             signal.signal(number, handler)
 
     def _ask(self, number: int, _: object) -> None:
-        kind = Terminated if number == signal.SIGTERM else KeyboardInterrupt
+        kind = self.kinds[number]
         if not self.asked:
             self.asked, self.first, self.kind = True, time.monotonic(), kind
         elif not self.torchrun and time.monotonic() - self.first > 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable
 from typing import NoReturn
@@ -10,6 +11,8 @@ from typing import NoReturn
 import torch
 
 from utils.errors import UserError
+
+LONGEST_NAME = 200  # bytes: most file systems take 255, with what we add
 
 
 class _OneLineParser(ArgumentParser):
@@ -116,6 +119,28 @@ def device_list(device_ids: str) -> list[int]:
     if len(set(ids)) < len(ids):
         raise UserError(f"-device_ids {device_ids}: names a GPU twice; give each number once")
     return ids
+
+
+def file_name(flag: str) -> Callable[[str], str]:
+    """What checks a flag's text that files will be called by. It raises UserError for one that cannot be."""
+
+    def check(text: str) -> str:
+        wrong = None
+        if not text.strip() or text in (".", ".."):
+            wrong = "is no name"
+        elif any(mark in text for mark in "/\\"):
+            wrong = "names a folder"
+        elif any(ord(mark) < 32 or ord(mark) == 127 for mark in text):
+            wrong = "has line breaks or the like in it"
+        elif len(os.fsencode(text)) > LONGEST_NAME:
+            wrong, text = f"is longer than {LONGEST_NAME} bytes", f"{text[:20]}..."
+        if wrong:
+            raise UserError(
+                f"{flag} {text}: {wrong}; give a name without folders, which have flags of their own"
+            )
+        return text
+
+    return check
 
 
 def pick_device(cuda: bool, device_ids: str) -> torch.device:

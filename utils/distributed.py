@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from utils.cli import device_list, pick_device
 from utils.errors import Terminated, UserError, run
+from utils.files.locks import Lock
 from utils.memory import keep_freed_memory
 
 PATIENCE = timedelta(hours=2)  # so long processes wait for the main one, which may prepare features
@@ -74,6 +75,20 @@ def share_out(jobs: Sequence[Any], work: Callable[[Any], Any]) -> Iterator[Any]:
                 raise error
         for results, _ in answers:
             yield from results
+
+
+def take_for_all(lock: Lock) -> Lock:
+    """The main process takes a lock for all processes of this run. Raises UserError in all where another run has it."""
+    mistake = None
+    if is_main():
+        try:
+            lock.take()
+        except UserError as error:
+            mistake = error
+    mistake = gather(mistake)[0]
+    if mistake is not None:
+        raise mistake
+    return lock
 
 
 def parallel(model: nn.Module, device: torch.device) -> nn.Module:

@@ -22,7 +22,7 @@ from utils.ahead import ahead
 from utils.audio import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 from utils.audio.raw_speech import SPEECH_RATE, Loudness, SpeechWindows
 from utils.errors import UserError
-from utils.files import replacing, writable_folder
+from utils.files import replacing, replacing_together, writable_folder
 from utils.media.kinds import is_video
 from utils.media.read import stream_audio
 from utils.media.write import VideoWriter
@@ -45,7 +45,8 @@ class Made(NamedTuple):
 def talk(networks: Networks, wish: Wish, watch: Watch = unwatched, clock: Stopwatch | None = None) -> Made:
     """Makes what is wished for. watch: gives back the frames of each stage that takes time, to count or to stop them.
 
-    Raises UserError where the person or the speech cannot be used, and where the files cannot be written.
+    All of it or nothing. Raises UserError where the person or the speech cannot be used, where the files cannot be
+    written, and where another process writes the same.
     """
     clock = clock or Stopwatch()
     sound = count_sound_frames(wish.speech)
@@ -56,8 +57,9 @@ def talk(networks: Networks, wish: Wish, watch: Watch = unwatched, clock: Stopwa
     writable_folder(wish.folder)
     windows = clock.through("sound", listen(wish, networks.at_net))
     count = int(-(-sound * scene.rate // FPS))
-    moments = ahead(scene.moments(windows), AHEAD)
-    files = write_results(wish, scene, watch("frames", moments, count), clock)
+    with replacing_together(wish.folder / wish.name):
+        moments = ahead(scene.moments(windows), AHEAD)
+        files = write_results(wish, scene, watch("frames", moments, count), clock)
     return Made(files, count, scene.faceless)
 
 
@@ -88,7 +90,7 @@ def listen(wish: Wish, at_net: nn.Module) -> Iterator[np.ndarray]:
 def write_results(
     wish: Wish, scene: PhotoScene | VideoScene, moments: Iterable[Moment], clock: Stopwatch
 ) -> list:
-    """Writes what the wish asks for, all of it or nothing, and says which files."""
+    """Writes what the wish asks for, and says which files."""
     views = choose_views(wish, scene.first)
     still = Moment(scene.first.landmarks, scene.first.crop, Change.none(len(scene.first.crop)), scene.first)
     track, landmarks = sound_track(wish, scene.rate), []

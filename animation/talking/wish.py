@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from animation.views import planned_files
+from utils.cli import file_name
 from utils.errors import UserError
 
 
@@ -36,11 +37,8 @@ class Wish:
     @classmethod
     def of(cls, args: Namespace) -> Wish:
         """Of the demo's flags. Raises UserError for a name that is none."""
-        if not args.save_name or Path(args.save_name).name != args.save_name or args.save_name == "..":
-            raise UserError(
-                f"-s {args.save_name}: give a name without folders; the folder goes to -sample_dir"
-            )
-        named = dict(speech=args.in_file, folder=args.sample_dir, name=args.save_name)
+        name = file_name("-s")(args.save_name)
+        named = dict(speech=args.in_file, folder=args.sample_dir, name=name)
         others = {one.name: getattr(args, one.name) for one in fields(cls) if one.name not in named}
         return cls(**named, **others)
 

@@ -16,7 +16,7 @@ from evaluation.output import pipes, write_csv
 from evaluation.reading.noise import WordsInNoise
 from evaluation.reading.read import TOP, Outcome
 from evaluation.reading.slots import WordSlots
-from utils.files import replacing
+from utils.files import write_text
 from utils.media.images import write_image
 
 CHANCE = "always the most frequent word"
@@ -139,8 +139,7 @@ class ReadingTable:
         if self.noise.places:
             paths.append(folder / "noise.csv")
             write_csv(paths[-1], self.noise.lines())
-        with replacing(paths[2]) as part:
-            part.write_text(page)
+        write_text(paths[2], page)
         for name, picture in pictures.items():
             paths.append(folder / f"{name}.png")
             write_image(paths[-1], picture)

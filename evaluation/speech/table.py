@@ -10,7 +10,7 @@ from evaluation.definitions import FIGURES, GROUPS
 from evaluation.intervals import COVERED, Interval, pooled, with_interval
 from evaluation.output import pipes, write_csv
 from evaluation.speech.rows import Measured, Rows
-from utils.files import replacing
+from utils.files import write_text
 
 
 @dataclass
@@ -67,8 +67,7 @@ class SpeechTable:
         paths = [folder / "clips.csv", folder / "speech.md"]
         lines, page = self.lines(), self.page(note)
         write_csv(paths[0], lines)
-        with replacing(paths[1]) as part:
-            part.write_text(page)
+        write_text(paths[1], page)
         return paths
 
 

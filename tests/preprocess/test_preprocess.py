@@ -1,5 +1,6 @@
 import csv
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -154,6 +155,23 @@ def test_workers_and_torchrun_make_the_same_store(raw, store, tmp_path):
     assert_equal_stores(ClipStore(tmp_path / "ranks.h5"), store)
     preprocess(grid, raw, tmp_path / "workers.h5", "--workers", "2")
     assert_equal_stores(ClipStore(tmp_path / "workers.h5"), store)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names are text")
+def test_a_name_that_is_not_utf_8_is_skipped_and_the_others_are_not(raw, tmp_path, capsys):
+    odd = os.fsdecode(b"caf\xe9")
+    copy, landmarks = tmp_path / "raw" / "s1", tmp_path / "landmarks" / "s1"
+    copy.mkdir(parents=True), landmarks.mkdir(parents=True)
+    for name in (odd, "line\nbreak", "plain"):
+        shutil.copy(raw / "s1" / "bbaf2n.mp4", copy / f"{name}.mp4")
+        shutil.copy(raw.parent / "landmarks" / "s1" / "bbaf2n.npy", landmarks / f"{name}.npy")
+    path = tmp_path / f"{odd}.h5"
+    words = [str(word) for word in (copy.parent, path, "--workers", 1, "--landmarks", landmarks.parent)]
+    assert run(grid.main, lambda: grid.parse_args(words)) == 0
+    assert ClipStore(path).ids == ["s1/line\nbreak", "s1/plain"]
+    assert "2 clips, 2 of them new; 1 skipped" in capsys.readouterr().out
+    reasons = skipped(tmp_path / f"{odd}_skipped.csv")
+    assert [*reasons] == ["s1/caf\\udce9"] and "not UTF-8" in reasons["s1/caf\\udce9"]
 
 
 class Killer(RawClip):

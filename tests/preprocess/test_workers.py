@@ -2,13 +2,18 @@
 
 import os
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from preprocess import workers
 from preprocess.workers import Workers
+from tests.data.test_loader import running
 from utils.errors import UserError
 
+ROOT = Path(__file__).parents[2]
 DEADLY = {3, 11}
 
 
@@ -58,3 +63,30 @@ def test_by_default_a_worker_for_each_core_of_each_process(monkeypatch):
     assert Workers(None).number == 8
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
     assert Workers(None).number == 2 and Workers(5).number == 5
+
+
+MAIN = """
+import time
+from threading import Timer
+from preprocess.workers import Workers
+
+def say() -> None:
+    print(*workers.pool._processes, flush=True)
+
+with Workers(2) as workers:
+    for item, _ in workers.map(time.sleep, [0, 0, 100, 100]):
+        if len(workers.pool._processes) == 2:
+            Timer(0.5, say).start()
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks at Linux's list of processes")
+def test_workers_do_not_outlive_a_killed_first_process():
+    environment = os.environ | dict(PYTHONPATH=str(ROOT))
+    pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with subprocess.Popen([sys.executable, "-c", MAIN], env=environment, **pipes) as main:
+        pids = [int(pid) for pid in main.stdout.readline().split()]
+        assert len(pids) == 2 and all(map(running, pids))
+        main.kill()
+        main.communicate(timeout=20)  # the workers have the other ends of the pipes
+    assert not any(map(running, pids))

@@ -327,6 +327,27 @@ def test_an_interrupted_run_leaves_nothing_half_written(files, tmp_path, monkeyp
     assert [p.name for p in tmp_path.iterdir()] == ["a.mp4"] and (tmp_path / "a.mp4").read_bytes() == b"old"
 
 
+def test_a_full_disk_keeps_the_whole_old_set(files, tmp_path, small_disk, capsys):
+    """Whichever of the four files it is that does not fit any more, and wherever it ends"""
+    flags = ("--panel", "--paste_back", "-save_landmarks", "-cuda", "false")
+    assert run_demo(files, tmp_path / "whole", *flags) == 0
+    sizes = {name: (tmp_path / "whole" / name).stat().st_size for name in OUTPUTS}
+    ends = []
+    for kilobytes in range(32, 200, 12):
+        out = small_disk(kilobytes)
+        for name in OUTPUTS:
+            (out / name).write_text("old")
+        capsys.readouterr()
+        ends.append(run_demo(files, out, *flags))
+        if ends[-1] == 0:
+            assert {file.name: file.stat().st_size for file in out.iterdir()} == sizes
+            continue
+        said = [line for line in capsys.readouterr().err.splitlines() if "error: " in line]
+        assert ends[-1] == 2 and len(said) == 1 and "cannot be written (No space left on device)" in said[0]
+        assert {file.name: file.read_text() for file in out.iterdir()} == dict.fromkeys(OUTPUTS, "old")
+    assert {*ends} == {0, 2}
+
+
 def test_existing_results_are_replaced(files, tmp_path):
     for name in OUTPUTS:
         (tmp_path / name).write_bytes(b"old")

@@ -282,7 +282,12 @@ def test_two_processes_train_vgnet(store, tmp_path):
 
 @pytest.mark.parametrize(
     ("sent", "status", "group"),
-    [(signal.SIGINT, 130, False), (signal.SIGTERM, 143, False), (signal.SIGTERM, 143, True)],
+    [
+        (signal.SIGINT, 130, False),
+        (signal.SIGTERM, 143, False),
+        (signal.SIGTERM, 143, True),
+        (signal.SIGHUP, 129, True),
+    ],
 )
 def test_a_stopped_run_saves_and_goes_on(store, tmp_path, sent, status, group):
     """group: all processes get the signal, the loader's workers too, as SLURM and systemd send it"""

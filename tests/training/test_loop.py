@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from models import load_model
 from tests.scripts.test_train_scripts import same, train, weights
 from tests.synthetic import make_store
 from training.precision import autocast, grad_scaler
-from training.state import read_state
+from training.state import TrainingState, read_state
 
 SINGLE = ("-lstm", "false", "-augment", "false")
 
@@ -272,3 +273,15 @@ def test_a_run_that_goes_on_in_float16_scales_its_loss(store, tmp_path):
     assert train(atnet, store, tmp_path, "-steps", 1, "-precision", "fp32") == 0
     assert train(atnet, store, tmp_path, "-steps", 2, "-precision", "fp16") == 0
     assert read_state(tmp_path / "atnet_state.pt")["state"]["scaler"]["scale"] > 1
+
+
+def test_the_best_state_is_kept_before_the_last_one_appears(tmp_path, monkeypatch):
+    """A run that is killed in between repeats the step, and keeps it again."""
+    moved, replace = [], os.replace
+    monkeypatch.setattr(
+        os, "replace", lambda part, path: (moved.append(Path(path).name), replace(part, path))
+    )
+    TrainingState(tmp_path / "a_state.pt", dict(model=torch.nn.Linear(2, 2)), {}).save(1, best=True)
+    assert moved == ["a_state_best.pt", "a_state.pt"]
+    both = [read_state(tmp_path / name)["step"] for name in moved]
+    assert both == [1, 1]

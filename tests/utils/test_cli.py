@@ -5,7 +5,7 @@ from argparse import Namespace
 import pytest
 import torch
 
-from utils.cli import device_list, pick_device
+from utils.cli import device_list, file_name, pick_device
 from utils.distributed import launch
 from utils.errors import UserError
 
@@ -38,3 +38,16 @@ def test_the_chosen_gpu_becomes_the_current_one(monkeypatch):
         pick_device(True, "2")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert pick_device(True, "1") == torch.device("cpu") and current == [1]
+
+
+@pytest.mark.parametrize(
+    "name", ["", " ", ".", "..", "a/b", "a/", "/a", "a\\b", "a\nb", "a\0b", "\x7f", "a" * 201]
+)
+def test_what_is_no_name_is_refused(name):
+    with pytest.raises(UserError, match="give a name without folders"):
+        file_name("-s")(name)
+
+
+def test_other_names_stay():
+    for name in ("a", ".a", "a b", "a.mp4", "\N{GREEK SMALL LETTER ALPHA}", "caf\udce9", "a" * 200):
+        assert file_name("-s")(name) == name

@@ -1,0 +1,179 @@
+"""What scripts say, and with which status they end, whatever the names, the terminal and the signals are."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from utils.errors import HungUp, Terminated, UserError, heeding_sigterm, note, run, signals_wait
+
+ROOT = Path(__file__).parents[2]
+ODD = "caf\\udce9_\\u00e9.mp4"  # a name that is not UTF-8, and a letter that is not ASCII
+SCRIPT = """
+import sys
+from utils.errors import UserError, note, run
+
+def main(args):
+    {body}
+
+sys.exit(run(main, lambda: None))
+"""
+TERMINALS = {
+    "ascii": dict(PYTHONIOENCODING="ascii"),
+    "C": dict(LC_ALL="C"),
+    "plain C": dict(LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0"),
+    "UTF-8": dict(LC_ALL="C.UTF-8"),
+}
+
+
+UNBUFFERED = dict(PYTHONUNBUFFERED="1")
+
+
+def script(
+    body: str, terminal: str = "UTF-8", buffered: bool = True, **options
+) -> subprocess.CompletedProcess:
+    left = {"PYTHONIOENCODING", "PYTHONUNBUFFERED"}
+    names = {name: value for name, value in os.environ.items() if name not in left}
+    environment = names | dict(PYTHONPATH=str(ROOT)) | TERMINALS[terminal] | ({} if buffered else UNBUFFERED)
+    options = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE) | options
+    command = [sys.executable, "-c", SCRIPT.format(body=body)]
+    return subprocess.run(command, env=environment, timeout=60, check=False, **options)
+
+
+@pytest.mark.parametrize("terminal", TERMINALS)
+def test_a_name_that_cannot_be_shown_is_escaped(terminal):
+    ended = script(f'print("{ODD}")', terminal)
+    assert ended.returncode == 0 and ended.stderr == b""
+    assert (
+        ended.stdout.startswith(b"caf")
+        and ended.stdout.endswith(b".mp4\n")
+        and ended.stdout.count(b"\n") == 1
+    )
+
+
+@pytest.mark.parametrize("terminal", TERMINALS)
+def test_notes_and_mistakes_with_odd_names_are_one_line_each(terminal):
+    ended = script(f'note("{ODD}: a"); raise UserError("a\\nb\\x1b[31m{ODD}: is wrong; mend it")', terminal)
+    lines = ended.stderr.splitlines()
+    assert ended.returncode == 2 and len(lines) == 2 and b"Traceback" not in ended.stderr
+    assert lines[0].startswith(b"note: caf") and lines[1].startswith(b"error: a\\nb\\x1b[31mcaf")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("buffered", [True, False])
+@pytest.mark.parametrize("amount", [1, 100_000])
+def test_a_full_standard_output_is_one_line(amount, buffered):
+    with open("/dev/full", "wb") as full:
+        ended = script(f'print("x" * {amount})', buffered=buffered, stdout=full)
+    assert ended.returncode == 2
+    said = (
+        b"error: standard output: cannot be written (No space left on device); files made so far are whole\n"
+    )
+    assert ended.stderr == said
+
+
+@pytest.mark.parametrize("buffered", [True, False])
+@pytest.mark.parametrize("amount", [1, 100_000])
+def test_a_closed_pipe_is_one_line(amount, buffered):
+    ours, theirs = os.pipe()
+    os.close(ours)
+    with os.fdopen(theirs, "wb") as pipe:
+        ended = script(f'print("x" * {amount})', buffered=buffered, stdout=pipe)
+    assert ended.returncode == 2 and ended.stderr.count(b"\n") == 1 and b"Broken pipe" in ended.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_where_nobody_can_be_told_the_status_says_it():
+    with open("/dev/full", "wb") as full:
+        assert script('note("a"); raise UserError("b")', stdout=full, stderr=full).returncode == 2
+        assert script('note("a")', stderr=full).returncode == 0
+
+
+def test_a_closed_stream_gives_its_number_to_no_file(tmp_path):
+    """What a library writes to stderr must not end in the first file that is opened."""
+    body = f'file = open({str(tmp_path / "a")!r}, "w"); import os; os.write(2, b"noise"); assert file.fileno() > 2'
+    command = ["sh", "-c", '"$@" >&- 2>&-', "sh", sys.executable, "-c", SCRIPT.format(body=body)]
+    ended = subprocess.run(command, env=os.environ | dict(PYTHONPATH=str(ROOT)), timeout=60, check=False)
+    assert ended.returncode == 0 and (tmp_path / "a").read_bytes() == b""
+
+
+ENDINGS = [
+    (signal.SIGTERM, 143, "terminated"),
+    (signal.SIGHUP, 129, "hung up"),
+    (signal.SIGINT, 130, "interrupted"),
+]
+
+
+@pytest.mark.parametrize(("number", "status", "word"), ENDINGS)
+def test_signals_undo_and_have_their_status(number, status, word, capsys):
+    undone = []
+
+    def main(_: None) -> None:
+        try:
+            os.kill(os.getpid(), number)
+        finally:
+            undone.append(True)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        assert run(main, lambda: None) == status
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert undone and capsys.readouterr().err == f"{word}\n"
+
+
+def test_nohup_stays_in_force():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with heeding_sigterm():
+            os.kill(os.getpid(), signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_signals_wait_for_the_end_of_a_block():
+    done = []
+    with heeding_sigterm():
+        for number, kind in ((signal.SIGTERM, Terminated), (signal.SIGHUP, HungUp)):
+            with pytest.raises(kind), signals_wait():  # noqa: PT012
+                os.kill(os.getpid(), number)
+                done.append(number)
+    assert done == [signal.SIGTERM, signal.SIGHUP]
+
+
+def test_other_mistakes_keep_their_traceback():
+    def main(_: None) -> None:
+        raise FileNotFoundError(2, "No such file")
+
+    with pytest.raises(FileNotFoundError):
+        run(main, lambda: None)
+
+
+def test_a_note_is_a_line(capsys):
+    note("a\nb")
+    with pytest.raises(UserError):
+        raise UserError("a")
+    assert capsys.readouterr().err == "note: a\\nb\n"
+
+
+def test_signals_that_another_thread_hears_wait_too():
+    """As those of progress bars and of numerical libraries do"""
+    go, done = threading.Event(), []
+
+    def hear() -> None:
+        go.wait()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    thread = threading.Thread(target=hear)
+    thread.start()
+    with heeding_sigterm(), pytest.raises(Terminated), signals_wait():  # noqa: PT012
+        go.set()
+        thread.join()
+        time.sleep(0.1)
+        done.append(True)
+    assert done

@@ -1,0 +1,77 @@
+"""Unfinished files: out of others' reach while they are written, and out of the way when their writer was killed.
+
+Each lies in a folder .NAME.partRANDOM beside its target, with a file that its writer holds a lock on. The system lets
+go of the lock when the process ends, however it ends, so that a folder whose lock can be had is nobody's any more.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from utils.files.locks import LOCKED, NO_LINK, try_lock
+
+LONGEST = 50  # characters of the target's name, so that the folder's is none too long
+NEW = "~"  # ends the name of a folder whose lock is not taken yet
+PATIENCE = 3600  # seconds after which such a folder is nobody's
+OWNER = "owner"
+_own: set[str] = set()  # folders of this process, whose locks it must not try
+
+
+@contextmanager
+def private_part(path: Path) -> Iterator[Path]:
+    """Gives a path in a new folder beside `path`, which only this user may enter; both are gone when the block ends.
+
+    Raises OSError where there can be none.
+    """
+    _remove_abandoned(path)
+    folder, owner = _make(path)
+    try:
+        yield folder / f".part{path.suffix}"  # hidden, so that nobody who lists *.h5 takes it for one
+    finally:
+        with suppress(OSError):
+            os.close(owner)
+        shutil.rmtree(folder, ignore_errors=True)
+        _own.discard(str(folder))
+
+
+def _beginning(path: Path) -> str:
+    return f".{path.name[:LONGEST]}.part"
+
+
+def _make(path: Path) -> tuple[Path, int]:
+    """The folder, and the handle of its lock"""
+    new = tempfile.mkdtemp(suffix=NEW, prefix=_beginning(path), dir=path.parent)
+    folder = new.removesuffix(NEW)
+    owner = os.open(os.path.join(new, OWNER), os.O_RDWR | os.O_CREAT | os.O_EXCL | NO_LINK, 0o600)
+    try_lock(owner)
+    _own.add(folder)
+    os.rename(new, folder)
+    return Path(folder), owner
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Removes the folders that killed processes of this user left for the same target."""
+    with suppress(OSError), os.scandir(path.parent) as entries:
+        for entry in entries:
+            if not entry.name.startswith(_beginning(path)) or not entry.is_dir(follow_symlinks=False):
+                continue
+            ours = not hasattr(os, "geteuid") or entry.stat(follow_symlinks=False).st_uid == os.geteuid()
+            if ours and entry.path not in _own and _abandoned(Path(entry.path)):
+                shutil.rmtree(entry.path, ignore_errors=True)
+
+
+def _abandoned(folder: Path) -> bool:
+    """Whether nobody writes in a folder any more; False where that cannot be known"""
+    if folder.name.endswith(NEW):
+        return time.time() - folder.stat().st_mtime > PATIENCE
+    owner = os.open(folder / OWNER, os.O_RDWR | NO_LINK)
+    try:
+        return try_lock(owner) is LOCKED
+    finally:
+        os.close(owner)
