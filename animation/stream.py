@@ -87,13 +87,20 @@ def network_input(at_net: nn.Module, audio: np.ndarray, frames: int) -> np.ndarr
     return windows(audio, frames)
 
 
-def rechunk(pieces: Iterable[np.ndarray], length: int) -> Iterator[np.ndarray]:
-    """pieces (n, ...) of any lengths -> the same rows in pieces of `length`, the last one shorter"""
+def rechunk(pieces: Iterable[np.ndarray], length: int, first: int = 0) -> Iterator[np.ndarray]:
+    """pieces (n, ...) of any lengths -> the same rows in pieces of `length`, the last one shorter
+
+    first: of so many the first one is, where that is not 0.
+    """
     waiting: list[np.ndarray] = []
     count = 0
     for piece in pieces:
         waiting.append(piece)
         count += len(piece)
+        if first and count >= first:
+            rows = np.concatenate(waiting)
+            yield rows[:first]
+            waiting, count, first = [rows[first:]], count - first, 0
         if count >= length:
             rows = np.concatenate(waiting)
             whole = count - count % length

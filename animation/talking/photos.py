@@ -19,7 +19,7 @@ from utils.audio import FPS
 from utils.media.images import read_photo, to_network, to_tensor, to_uint8
 from utils.stopwatch import Stopwatch
 
-CHUNK = 16  # frames that the networks make at a time
+CHUNK, FIRST = 16, 4  # frames that the networks make at a time, and the first time, for which people wait
 
 
 def default_photo() -> np.ndarray:
@@ -48,7 +48,7 @@ class PhotoScene:
         light = Light(1.0, False) if is_original(vg_net) else Light.of(face.crop)
         image = to_network(to_tensor(light.shown(face.crop))).to(next(vg_net.parameters()).device)
         heard = clock.through("AT-net", landmark_stream(at_net, face.subject, rechunk(windows, CHUNK)))
-        landmarks = rechunk(heard, CHUNK)
+        landmarks = rechunk(heard, CHUNK, FIRST)
         landmarks = landmarks if self.blinks is None else blink_stream(landmarks, self.blinks)
         drawn = frame_stream(vg_net, image, face.subject.example_landmarks, landmarks)
         for piece, output in clock.through("VG-net", drawn):
