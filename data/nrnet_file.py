@@ -20,8 +20,9 @@ import h5py
 import numpy as np
 
 from data.splits import split_grid, spread
+from data.stores.hdf5 import FAULTS, refuse_foreign
 from utils.audio.raw_speech import SPEECH_STEP
-from utils.errors import UserError
+from utils.errors import UserError, reason
 from utils.face.basis import LandmarkBasis, opening_signs, principal_components
 from utils.face.landmarks import mouth_opening
 
@@ -143,9 +144,14 @@ def open_hdf5(path: Path, maker: str) -> h5py.File:
     if not path.is_file():
         raise UserError(f"{path}: no such file; make it with {maker}")
     try:
-        return h5py.File(path, "r", locking=False)
-    except OSError as error:
-        raise UserError(f"{path}: not an HDF5 file, or a damaged one; make it again with {maker}") from error
+        file = h5py.File(path, "r", locking=False)
+        refuse_foreign(file)
+    except FAULTS as error:
+        why = reason(error, 160)
+        raise UserError(
+            f"{path}: not an HDF5 file, or a damaged one ({why}); make it again with {maker}"
+        ) from error
+    return file
 
 
 def _texts(file: h5py.File, name: str, count: int) -> list[str] | None:

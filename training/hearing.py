@@ -16,6 +16,7 @@ from tqdm import tqdm
 from data.atnet import VoiceWindows
 from data.splits import ids_hash
 from data.store import ClipStore
+from data.stores.hdf5 import FAULTS, refuse_foreign
 from models import WhisperATNet
 from models.atnet_whisper import SAMPLES, WINDOW, recording_windows
 from utils.distributed import gather, is_main
@@ -63,8 +64,9 @@ def read_settings(path: Path) -> dict | None:
     """How the file was made; None where there is none, or no whole one"""
     try:
         with h5py.File(path, "r", locking=False) as file:
+            refuse_foreign(file)
             return json.loads(file.attrs["settings"])
-    except (OSError, KeyError, ValueError):
+    except FAULTS:
         return None
 
 

@@ -46,6 +46,20 @@ def own(group: h5py.Group, path: str) -> h5py.Group | h5py.Dataset:
     return item
 
 
+def refuse_foreign(group: h5py.Group) -> None:
+    """Raises ValueError where anything that a file holds lies elsewhere. Data sets may be stored in any other way."""
+    for name in group:
+        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            raise ValueError(f"{name} is a link to elsewhere")
+        item = group[name]
+        if isinstance(item, h5py.Group):
+            refuse_foreign(item)
+        elif isinstance(item, h5py.Dataset):
+            made = item.id.get_create_plist()
+            if made.get_external_count() or made.get_layout() == h5py.h5d.VIRTUAL:
+                raise ValueError(f"{name} lies in another file")
+
+
 def own_dataset(group: h5py.Group, name: str, size: int) -> h5py.Dataset:
     """A data set whose numbers lie in the file of `size` bytes, back to back. Raises ValueError or KeyError."""
     data = own(group, name)
