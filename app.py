@@ -24,6 +24,7 @@ from utils.cli import add_device_flags, add_flag, add_number, parser, pick_devic
 from utils.errors import UserError, note, run
 
 ROOT = Path(__file__).parent
+HERE = frozenset({"localhost", "127.0.0.1", "::1"})  # names of this machine
 
 
 def parse_args(argv: list[str] | None = None) -> Namespace:
@@ -113,7 +114,8 @@ def main(args: Namespace) -> None:
         except ModuleNotFoundError as error:
             raise UserError(f"{error.name} is not installed; pip install -r requirements-app.txt") from error
         page = build(Service(folder, limits, device, args.at_model, args.vg_model), jobs)
-        guard = Middleware(Guard, folder=folder, most=int(args.megabytes * MEGA))
+        hosts = HERE if is_loopback(args.host) else frozenset()
+        guard = Middleware(Guard, folder=folder, most=int(args.megabytes * MEGA), hosts=hosts)
         page.launch(
             server_name=args.host, server_port=args.port, auth=args.auth, max_file_size=int(args.megabytes * MEGA),
             app_kwargs=dict(middleware=[guard], docs_url=None, redoc_url=None, openapi_url=None),

@@ -124,6 +124,7 @@ def make_list(args: Namespace) -> None:
     columns = {name for name in vars(args) if name not in NO_COLUMNS}
     jobs = read_jobs(args.list, lambda words: parse_args([*args.words, *words]), columns)
     networks: dict[tuple, Networks] = {}
+    failures: list[str] = []
     bars = tqdm(total=len(jobs), unit=" jobs", desc=args.list.name)
 
     def make(job: Job) -> None:
@@ -131,20 +132,21 @@ def make_list(args: Namespace) -> None:
         if key not in networks:
             networks.clear()  # those of one kind at a time
             networks[key] = load_for(job.args)
-        made = talk(networks[key], job.wish, partial(bar, leave=False))
+        clock = Stopwatch()
+        made = talk(networks[key], job.wish, partial(bar, leave=False), clock)
         say_faceless(job.wish, made)
         tqdm.write("\n".join(str(path) for path in made.files))
+        if args.profile:
+            tqdm.write(report(clock, made.frames), file=sys.stderr)
 
-    def counted(job: Job) -> None:
-        bars.set_postfix_str(job.name)
-        make(job)
-
-    with bars:
-        there, failures = run_jobs(jobs, counted, bars.update)
-    if there:
-        note(f"{args.list}: {there} of {len(jobs)} were there already")
-    for failure in failures:
-        print(f"failed: {args.list}, {failure}", file=sys.stderr)
+    try:
+        with bars:
+            there = run_jobs(jobs, make, bars.update, failures)
+        if there:
+            note(f"{args.list}: {there} of {len(jobs)} were there already")
+    finally:
+        for failure in failures:
+            note(f"{args.list}, {failure}")
     if failures:
         raise UserError(
             f"{args.list}: {len(failures)} of {len(jobs)} failed; mend them and run the command again"

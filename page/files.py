@@ -12,8 +12,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from utils.files.locks import LOCKED, NO_LINK, try_lock
+
+PREFIX, OWNER = "talking-page-", ".owner"
+YOUNG = 60.0  # seconds in which a folder may not be locked yet
 KEPT = 3600.0  # seconds for which a visitor's files stay
 SWEPT = 60.0  # seconds between two looks for older ones
+
+
+def remove_abandoned(place: Path) -> None:
+    """Removes the folders of pages that were killed: this user's, whose lock nobody holds."""
+    for folder in place.glob(f"{PREFIX}*"):
+        with suppress(OSError):
+            info = folder.lstat()
+            if info.st_uid != os.geteuid() or time.time() - info.st_mtime < YOUNG:
+                continue
+            owner = os.open(folder / OWNER, os.O_RDWR | NO_LINK)
+            try:
+                free = try_lock(owner) == LOCKED
+            finally:
+                os.close(owner)
+            if free:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 class PrivateFolder:
@@ -29,7 +49,10 @@ class PrivateFolder:
         self._ended = threading.Event()
 
     def __enter__(self) -> PrivateFolder:
-        self.path = Path(tempfile.mkdtemp(prefix="talking-page-")).resolve()  # mkdtemp's mode is 0700
+        remove_abandoned(Path(tempfile.gettempdir()))
+        self.path = Path(tempfile.mkdtemp(prefix=PREFIX)).resolve()  # mkdtemp's mode is 0700
+        self._owner = os.open(self.path / OWNER, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        try_lock(self._owner)  # which the system lets go of, however this process ends
         self._before = tempfile.tempdir, {name: os.environ.get(name) for name in self._names()}
         for name, place in self._names().items():
             os.environ[name] = str(place)
@@ -44,6 +67,7 @@ class PrivateFolder:
             os.environ.pop(name, None)
             if value is not None:
                 os.environ[name] = value
+        os.close(self._owner)
         shutil.rmtree(self.path, ignore_errors=True)
 
     @property
@@ -75,6 +99,8 @@ class PrivateFolder:
         oldest = (time.time() if now is None else now) - self.kept
         for root, _, files in os.walk(self.path, topdown=False):
             for name in files:
+                if name == OWNER:
+                    continue
                 with suppress(OSError):
                     if (file := Path(root) / name).stat().st_mtime < oldest:
                         file.unlink()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from page.files import PrivateFolder
 
@@ -22,15 +22,24 @@ HEADERS = [
 ELSEWHERE = re.compile(
     rb"<(?:link|meta)\b[^>]*https?://[^>]*>|<script\b[^>]*\bsrc=\"https?://[^>]*>\s*</script>"
 )
+CLOSED = re.compile(
+    r"/proxy=|/(?:process_recording|component_server|vibe-|undo-vibe|profiling|monitoring)"
+)  # not used
 FILE = re.compile(r"/file[=/](.*)", re.DOTALL)
 SPARE = 10**6  # bytes of an upload around its file
 
 
 class Guard:
-    """ASGI middleware. folder: whose files may be asked for; most: bytes of an upload."""
+    """ASGI middleware. folder: whose files may be asked for; most: bytes of an upload.
 
-    def __init__(self, app: Callable, folder: PrivateFolder, most: int) -> None:
-        self.app, self.folder, self.most = app, folder, most
+    hosts: by which names the page may be called, none for any. Where it is for this machine alone, another site could
+    else give itself the machine's address, and have its visitors' browsers ask for it.
+    """
+
+    def __init__(
+        self, app: Callable, folder: PrivateFolder, most: int, hosts: frozenset[str] = frozenset()
+    ) -> None:
+        self.app, self.folder, self.most, self.hosts = app, folder, most, hosts
 
     async def __call__(self, scope: dict, receive: Callable, send: Callable) -> None:
         if scope["type"] != "http":
@@ -44,15 +53,24 @@ class Guard:
 
     def refusal(self, scope: dict) -> int | None:
         """The status of the answer to a request for what the page does not give"""
-        path = scope["path"]
-        if "/proxy=" in path:
+        path, headers = scope["path"], dict(scope["headers"])
+        if CLOSED.search(path) or not self.is_own(headers):
             return 403
+        if b"transfer-encoding" in headers:  # no browser sends what it will not measure
+            return 411
         if (asked := FILE.search(path)) and not (
             self.folder.holds(asked[1]) and self.folder.holds(unquote(asked[1]))
         ):
             return 403
-        length = dict(scope["headers"]).get(b"content-length", b"0")
-        return 413 if not length.isdigit() or int(length) > self.most + SPARE else None
+        length, most = headers.get(b"content-length", b"0"), self.most * path.endswith("/upload") + SPARE
+        return 413 if not length.isdigit() or int(length) > most else None
+
+    def is_own(self, headers: dict[bytes, bytes]) -> bool:
+        """Whether a request is for this page by one of its names, and comes of no other site's page"""
+        host, origin = (headers.get(name, b"").decode("latin-1") for name in (b"host", b"origin"))
+        if self.hosts and urlsplit(f"//{host}").hostname not in self.hosts:
+            return False
+        return not origin or urlsplit(origin).netloc == host
 
 
 class Answer:

@@ -53,7 +53,7 @@ class Limits:
 
     def check_size(self, path: Path) -> None:
         if not path.is_file():
-            raise UserError(f"{path}: no longer here, for files are deleted after an hour; give it again")
+            raise UserError(f"{path}: no longer here, for files are deleted after a while; give it again")
         if path.stat().st_size > self.megabytes * MEGA:
             raise UserError(f"{path}: larger than {self.megabytes:g} MB; make the file smaller")
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import csv
 import sys
 from argparse import Namespace
+from io import StringIO
 from pathlib import Path
 from typing import NamedTuple
 
@@ -124,16 +125,18 @@ def _name(video: Path) -> str:
 def make(args: Namespace, pairs: list[Pair]) -> Path:
     """Both videos of each pair by one command of demo.py's -> their folder"""
     given, jobs = writable_folder(args.o / "given"), args.o / "jobs.csv"
-    with jobs.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["photo", "audio", "name"])
-        for pair in pairs:
-            photo = given / f"{pair.name}.png"
-            if not photo.exists():
-                write_image(photo, next(read_video(pair.a)))
-            writer.writerow([pair.a, pair.b, f"{pair.name}_dubbed"])
-            writer.writerow([photo, pair.b, f"{pair.name}_photo"])
-    return Runs(args)("made", "demo.py", "--list", jobs, "-sample_dir", args.o / "made")
+    lines = StringIO(newline="")
+    writer = csv.writer(lines)
+    writer.writerow(["photo", "audio", "name"])
+    for pair in pairs:
+        photo = given / f"{pair.name}.png"
+        if not photo.exists():
+            write_image(photo, next(read_video(pair.a)))
+        writer.writerow([pair.a, pair.b, f"{pair.name}_dubbed"])
+        writer.writerow([photo, pair.b, f"{pair.name}_photo"])
+    if not jobs.exists() or jobs.read_text("utf-8") != lines.getvalue():  # a newer list would be made anew
+        jobs.write_text(lines.getvalue(), "utf-8", newline="")
+    return Runs(args)("made", "demo.py", "--list", jobs, "-sample_dir", args.o / "made", resumes=True)
 
 
 def measure(pair: Pair, folder: Path, detector: FaceDetector) -> dict[str, dict[str, float]]:

@@ -19,31 +19,7 @@ def ahead(items: Iterable[Item], depth: int) -> Iterator[Item]:
     """
     made: queue.Queue = queue.Queue(depth)
     stop = threading.Event()
-
-    def put(item: tuple) -> bool:
-        while not stop.is_set():
-            try:
-                made.put(item, timeout=WAIT)
-                return True
-            except queue.Full:
-                continue
-        return False
-
-    def work() -> None:
-        source = iter(items)
-        try:
-            for item in source:
-                if not put((item, None)):
-                    break
-            else:
-                put((None, StopIteration()))
-        except BaseException as error:  # it is raised again where it is waited for
-            put((None, error))
-        finally:
-            if hasattr(source, "close"):
-                source.close()
-
-    thread = threading.Thread(target=work, daemon=True)
+    thread = threading.Thread(target=_make, args=(items, made, stop), daemon=True)
     thread.start()
     try:
         while True:
@@ -56,3 +32,30 @@ def ahead(items: Iterable[Item], depth: int) -> Iterator[Item]:
     finally:
         stop.set()
         thread.join()
+
+
+def _make(items: Iterable, made: queue.Queue, stop: threading.Event) -> None:
+    """Puts each item with None, and in the end None with the exception that ended it, until it is told to stop."""
+    source = iter(items)
+    try:
+        for item in source:
+            if not _put(made, (item, None), stop):
+                break
+        else:
+            _put(made, (None, StopIteration()), stop)
+    except BaseException as error:  # it is raised again where it is waited for
+        _put(made, (None, error), stop)
+    finally:
+        if hasattr(source, "close"):
+            source.close()
+
+
+def _put(made: queue.Queue, item: tuple, stop: threading.Event) -> bool:
+    """-> whether anybody wanted it"""
+    while not stop.is_set():
+        try:
+            made.put(item, timeout=WAIT)
+        except queue.Full:
+            continue
+        return True
+    return False

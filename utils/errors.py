@@ -73,6 +73,8 @@ def _prepare_streams() -> None:
     ) <= 2:  # what libraries write there must not end in a file
         continue
     os.close(handle)
+    if sys.stderr is None:  # closed: what libraries say of their progress goes nowhere
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - to the end of the process
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")

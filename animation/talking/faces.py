@@ -21,10 +21,16 @@ from utils.face.detector import Box, find_face
 MOST_LISTED = 6  # faces, in a message
 
 
+class ChoiceError(UserError):
+    """There is no such face"""
+
+
 def find_subject(photo: np.ndarray, networks: Networks, wish: Wish) -> Face:
     """The photo's face that `wish` asks for, the largest by default. Raises UserError where there is none."""
     try:
         found, _ = find_face(photo, networks.detector, chooser(wish))
+    except ChoiceError:
+        raise
     except UserError as error:
         raise UserError(f"{wish.subject}: {error}") from None
     at_net, size = networks.at_net, networks.vg_net.config["size"]
@@ -47,7 +53,7 @@ def subject_of(at_net: nn.Module, landmarks: np.ndarray, size: int) -> Subject:
 def chooser(wish: Wish) -> Callable[[list[Box]], Box]:
     """What takes one of the boxes (left, top, right, bottom), the largest first, and says so where there are several
 
-    It raises UserError, which lists them, where there is no face of that number, or none at that place.
+    It raises ChoiceError, which lists them, where there is no face of that number, or none at that place.
     """
 
     def choose(boxes: list[Box]) -> Box:
@@ -58,7 +64,9 @@ def chooser(wish: Wish) -> Callable[[list[Box]], Box]:
             chosen = next((box for box in boxes if _holds(box, wanted)), None)
         if chosen is None:
             asked = f"number {wanted}" if isinstance(wanted, int) else f"at {wanted[0]:.0f},{wanted[1]:.0f}"
-            raise UserError(f"no face {asked}; there {_listed(boxes)}; choose one with --face")
+            raise ChoiceError(
+                f"{wish.subject}: no face {asked}; there {_listed(boxes)}; choose one with --face"
+            )
         if wish.face is None and len(boxes) > 1:
             others = f"there {_listed(boxes)}; --face 2 takes another"
             note(f"{wish.subject}: {len(boxes)} faces, taking the largest; {others}")

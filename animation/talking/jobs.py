@@ -32,7 +32,7 @@ def read_jobs(path: Path, parse: Callable[[list[str]], Namespace], known: set[st
     Raises UserError where the file is no such list, and where two jobs would write the same file.
     """
     rows = _rows(path)
-    columns = [column for column in rows[0][1] if column is not None]
+    columns = [column for column in rows[0][1] if column]
     unknown = [column for column in columns if column not in COLUMNS and column.lstrip("-") not in known]
     if unknown or not set(columns) & set(PATHS):
         what = f"unknown column {unknown[0]!r}" if unknown else "no column photo or audio"
@@ -64,7 +64,7 @@ def _rows(path: Path) -> list[tuple[int, dict]]:
 
 
 def _texts(row: dict) -> dict[str, str]:
-    return {name: (text or "").strip() for name, text in row.items() if name is not None}
+    return {name: (text or "").strip() for name, text in row.items() if name}
 
 
 def _job(path: Path, line: int, row: dict, parse: Callable[[list[str]], Namespace]) -> Job:
@@ -82,8 +82,8 @@ def _job(path: Path, line: int, row: dict, parse: Callable[[list[str]], Namespac
         for word in (COLUMNS.get(column, f"--{column.lstrip('-')}"), text)
     ]
     try:
-        if None in row:
-            raise UserError("it has more cells than columns")
+        if None in row or row.get(""):
+            raise UserError("it has more cells than columns with a name")
         args = parse(words)
         return Job(line, name, Wish.of(args), args)
     except UserError as error:
@@ -102,13 +102,14 @@ def _refuse_doubles(path: Path, jobs: list[Job]) -> None:
 
 
 def run_jobs(
-    jobs: list[Job], make: Callable[[Job], None], done: Callable[[], object]
-) -> tuple[int, list[str]]:
-    """Makes each job whose files are not all there. -> how many were there, and of each that failed what was wrong
+    jobs: list[Job], make: Callable[[Job], None], done: Callable[[], object], failures: list[str]
+) -> int:
+    """Makes each job whose files are not all there. -> how many were there
 
-    Whatever goes wrong with one, the others are made. done: is called after each.
+    Whatever goes wrong with one, the others are made. done: is called after each; failures: gains a line of each that
+    failed.
     """
-    there, failures = 0, []
+    there = 0
     for job in jobs:
         try:
             if job.wrong:
@@ -123,4 +124,4 @@ def run_jobs(
             failures.append(f"line {job.line}, {job.name}: {type(error).__name__}: {reason(error)}")
         finally:
             done()
-    return there, failures
+    return there

@@ -34,9 +34,11 @@ class PhotoScene:
 
     rate = Fraction(FPS)
     faceless = 0  # frames
+    aspect = None
+    ahead = CHUNK  # frames that are made while others are drawn and encoded
 
-    def __init__(self, networks: Networks, wish: Wish, clock: Stopwatch) -> None:
-        self.networks, self.clock = networks, clock
+    def __init__(self, networks: Networks, wish: Wish, sound_frames: int, clock: Stopwatch) -> None:
+        self.networks, self.clock, self.count = networks, clock, sound_frames
         self.blinks = wish.blink_seed if wish.blink is not False else None
         with clock.stage("faces"):
             photo = read_photo(wish.person) if wish.person else default_photo()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -16,10 +16,10 @@ from animation.talking.networks import Networks
 from animation.talking.photos import PhotoScene
 from animation.talking.videos import VideoScene
 from animation.talking.wish import Wish
-from animation.views import Moment, choose_views
+from animation.views import Moment, choose_views, planned_files
 from models import NRNet, WhisperATNet
 from utils.ahead import ahead
-from utils.audio import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
+from utils.audio import SAMPLE_RATE, SAMPLES_PER_FRAME
 from utils.audio.raw_speech import SPEECH_RATE, Loudness, SpeechWindows
 from utils.errors import UserError
 from utils.files import replacing, replacing_together, writable_folder
@@ -30,7 +30,6 @@ from utils.progress import Watch, unwatched
 from utils.stopwatch import Stopwatch
 
 SOUND_RATE = 48000  # of the video's sound track; the networks hear SAMPLE_RATE
-AHEAD = 16  # frames that the networks make while others are drawn and encoded
 GENERATED = "Generated: a machine made this face speak (talking faces, ATVGnet)"
 
 
@@ -53,14 +52,15 @@ def talk(networks: Networks, wish: Wish, watch: Watch = unwatched, clock: Stopwa
     if wish.person and is_video(wish.person):
         scene = VideoScene(networks, wish, sound, clock, lambda frames, count: watch("faces", frames, count))
     else:
-        scene = PhotoScene(networks, wish, clock)
+        scene = PhotoScene(networks, wish, sound, clock)
     writable_folder(wish.folder)
     windows = clock.through("sound", listen(wish, networks.at_net))
-    count = int(-(-sound * scene.rate // FPS))
-    with replacing_together(wish.folder / wish.name):
-        moments = ahead(scene.moments(windows), AHEAD)
-        files = write_results(wish, scene, watch("frames", moments, count), clock)
-    return Made(files, count, scene.faceless)
+    with (
+        replacing_together(wish.folder / wish.name),
+        closing(ahead(scene.moments(windows), scene.ahead)) as moments,
+    ):
+        files = write_results(wish, scene, watch("frames", moments, scene.count), clock)
+    return Made(files, scene.count, scene.faceless)
 
 
 def count_sound_frames(path) -> int:
@@ -95,14 +95,13 @@ def write_results(
     still = Moment(scene.first.landmarks, scene.first.crop, Change.none(len(scene.first.crop)), scene.first)
     track, landmarks = sound_track(wish, scene.rate), []
     with ExitStack() as stack:
-        if hasattr(moments, "close"):
-            stack.callback(moments.close)
         if wish.save_landmarks:
             landmarks_part = stack.enter_context(replacing(wish.files[-1]))
         videos = []
         for path, draw in views.items():
             size = draw(still).shape[1::-1]
-            writer = VideoWriter(path, size, scene.rate, audio=SOUND_RATE, comment=GENERATED)
+            aspect = scene.aspect if path == planned_files(wish).get("whole") else None
+            writer = VideoWriter(path, size, scene.rate, audio=SOUND_RATE, comment=GENERATED, aspect=aspect)
             videos.append((stack.enter_context(writer), draw))
         for moment in moments:
             sound = next(track, np.zeros(0, np.float32))

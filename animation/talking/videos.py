@@ -8,6 +8,7 @@ so that memory does not grow with it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from fractions import Fraction
 from itertools import islice
 
 import numpy as np
@@ -25,15 +26,15 @@ from animation.talking.wish import Wish
 from animation.views import Face, Moment
 from models import VGNet
 from utils.audio import FPS
-from utils.errors import UserError
+from utils.errors import UserError, note
 from utils.face.alignment import crop_face
 from utils.face.basis import LandmarkBasis
 from utils.face.landmarks import TEMPLATE, denormalise, normalise, to_crop_size
 from utils.media.images import to_network, to_tensor, to_uint8
-from utils.media.playback import Recording
+from utils.media.playback import HELD, Recording
 from utils.stopwatch import Stopwatch
 
-CHUNK = 16  # frames that the networks make at a time
+CHUNK = 16  # frames that the networks make at a time, at most
 SLOWLY = 0.9  # of the light of the frames before, in that of the next
 Picture = tuple[int, np.ndarray]  # with its number in the recording
 
@@ -41,8 +42,8 @@ Picture = tuple[int, np.ndarray]  # with its number in the recording
 class VideoScene:
     """Somebody's video, with new speech of so many sound frames at 25 a second.
 
-    first: its first picture's face; rate: of its frames; faceless: how many frames of the result so far show no face to
-    draw on and are as they were.
+    first: its first picture's face; rate: of its frames; count: of the result's; aspect: of its pixels; faceless: how
+    many frames of the result so far show no face to draw on and are as they were.
     """
 
     def __init__(
@@ -59,9 +60,11 @@ class VideoScene:
             raise UserError(
                 f"{wish.subject}: the original release's networks know photos alone; give a photo"
             )
+        if wish.blink:
+            note(f"{wish.subject}: its eyes blink as they did; --blink is for photos")
         self.networks, self.clock, self.hold = networks, clock, wish.hold
-        self.size = vg_net.config["size"]
         self.recording, self.faceless = Recording(wish.person), 0
+        self.size = vg_net.config["size"]
         self.rate = self.recording.rate
         self.count = int(-(-sound_frames * self.rate // FPS))
         with clock.stage("faces"):
@@ -77,7 +80,14 @@ class VideoScene:
             shot.start: subject_of(at_net, denormalise(shot.face.rest, self.size), self.size)
             for shot in self.shots
         }
+        # Frames that the networks make at a time, and again while others are drawn: fewer where they are large
+        self.ahead = max(1, min(CHUNK, HELD // self.recording.picture_bytes))
         self.first = self._face(0, next(Recording(wish.person).forwards(1)))
+
+    @property
+    def aspect(self) -> Fraction | None:
+        """Width over height of its pixels, where they are not square"""
+        return self.recording.aspect
 
     def moments(self, windows: Iterable[np.ndarray]) -> Iterator[Moment]:
         """The frames, one by one, while the windows (k, ...) of the sound come in"""
@@ -102,8 +112,8 @@ class VideoScene:
             yield from moments
 
     def _stretches(self, pairs: Iterator[tuple[Picture, np.ndarray]]) -> Iterator[tuple[Shot | None, list]]:
-        """Pictures with their motion (136,), in stretches of one shot, or of no face, of up to CHUNK"""
-        while chunk := list(islice(pairs, CHUNK)):
+        """Pictures with their motion (136,), in stretches of one shot, or of no face, of so many that memory allows"""
+        while chunk := list(islice(pairs, self.ahead)):
             start = 0
             shots = [self.shot_of.get(picture[0]) for picture, _ in chunk]
             for end in range(1, len(chunk) + 1):

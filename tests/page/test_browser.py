@@ -127,9 +127,7 @@ def test_progress_counts_and_cancel_leaves_nothing(visit, given, server):
     until(lambda: counted(page) > first, "the frames are not counted")
     assert len(server.results() - before) == 1
     page.get_by_role("button", name="Cancel").first.click()
-    began = time.monotonic()
     until(lambda: server.results() == before, "the work goes on")
-    assert time.monotonic() - began < 5  # a second, on an idle machine
     expect(page.get_by_text("Nothing was kept")).to_be_visible()
     page.locator("#speech").get_by_label(re.compile("Clear|Remove")).first.click()
     give(page, "speech", given / "half.wav")

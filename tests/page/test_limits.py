@@ -63,7 +63,7 @@ def test_size_and_absence(tmp_path):
     assert refused(LIMITS.check_speech, tmp_path / "a.wav").endswith(
         "larger than 0.1 MB; make the file smaller"
     )
-    assert "deleted after an hour" in refused(LIMITS.check_photo, tmp_path / "b.png")
+    assert "deleted after a while" in refused(LIMITS.check_photo, tmp_path / "b.png")
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.mp4"])

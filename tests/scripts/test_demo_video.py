@@ -1,5 +1,7 @@
 """demo.py with a video of somebody: whose lips say something else, and whatever else stays as it was."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import av
@@ -106,10 +108,11 @@ def test_frames_without_a_face_pass_through_and_are_counted(files, tmp_path, cap
     assert all(difference(made[i], given[i]).mean() < 5 for i in range(13, 21))
 
 
-def test_the_eyes_blink_as_they_did_unless_told_otherwise(files, tmp_path):
+def test_the_eyes_blink_as_they_did(files, tmp_path, capsys):
     from utils.face.landmarks import LOWER_LIDS, UPPER_LIDS
 
-    assert dub(files, tmp_path, "--save_landmarks") == 0
+    assert dub(files, tmp_path, "--save_landmarks", "--blink", "on") == 0
+    assert "person.mp4: its eyes blink as they did" in capsys.readouterr().err
     own = np.load(tmp_path / "a_landmarks.npy")
     moved = np.abs(np.diff(own[:20, UPPER_LIDS + LOWER_LIDS], axis=0)).max()
     assert moved < 1.5  # pixels: no blink
@@ -131,7 +134,7 @@ def test_a_face_is_chosen_by_number_or_place(files, tmp_path, capsys):
         assert halves[side] > 1.3 * halves[1 - side], choice
     capsys.readouterr()
     assert dub(files, tmp_path, p=tmp_path / "two.mp4", face=7) == 2
-    assert "no face number 7; there" in capsys.readouterr().err
+    assert "two.mp4: no face number 7; there" in capsys.readouterr().err
     assert dub(files, tmp_path, p=tmp_path / "two.mp4", face="5,235") == 2
     assert "no face at 5,235" in capsys.readouterr().err
 
@@ -151,6 +154,24 @@ def test_videos_that_cannot_be_dubbed_are_refused_in_one_line(files, tmp_path, c
         assert dub(files, out, p=tmp_path / name) == 2
         said = capsys.readouterr().err.splitlines()[-1]
         assert any(one in said for one in word.split("|")) and name in said and not out.exists()
+
+
+def test_an_error_while_it_is_written_ends_in_one_line(files, tmp_path):
+    """In a process of its own, with networks at work in another thread"""
+    script = (
+        "import sys, demo; from utils.errors import run; from utils.media.write import VideoWriter\n"
+        "def full(video, frame): raise OSError(28, 'No space left on device')\n"
+        "VideoWriter.write = full\n"
+        "sys.exit(run(demo.main, lambda: demo.parse_args(sys.argv[1:])))"
+    )
+    flags = ["-p", files / "person.mp4", "-i", files / "long.wav", "-sample_dir", tmp_path / "out"]
+    flags += ["-at_model", files / "at.safetensors", "-vg_model", files / "vg.safetensors", "-cuda", "false"]
+    for _ in range(2):
+        done = subprocess.run(
+            [sys.executable, "-c", script, *map(str, flags)], cwd=demo.ROOT, capture_output=True, text=True
+        )
+        assert done.returncode == 2 and "No space left" in done.stderr.splitlines()[-1], done.stderr
+    assert not list((tmp_path / "out").iterdir())
 
 
 def test_memory_does_not_grow_with_the_videos_length(files, tmp_path):

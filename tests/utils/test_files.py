@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -234,6 +235,20 @@ def test_what_a_living_process_writes_stays(tmp_path):
         assert (tmp_path / "a.txt").read_text() == "newer"
         other.stdin.close()
     assert other.returncode == 0 and contents(tmp_path) == {"a.txt": "half"}
+
+
+@pytest.mark.parametrize("absolute", [False, True])
+def test_files_whose_long_names_begin_alike_spare_each_other(tmp_path, monkeypatch, absolute):
+    """Also in a relative folder: from Python 3.12 on mkdtemp gives absolute names there"""
+    monkeypatch.chdir(tmp_path)
+    make = tempfile.mkdtemp
+    if absolute:
+        monkeypatch.setattr(tempfile, "mkdtemp", lambda **named: os.path.abspath(make(**named)))
+    names = [Path("results") / f"{'n' * 60}{ending}.txt" for ending in ("", "_panel", "_full")]
+    with replacing_together(Path("results/n")), ExitStack() as stack:
+        for name in names:
+            stack.enter_context(replacing(name)).write_text(name.name)
+    assert [name.read_text() for name in names] == [name.name for name in names]
 
 
 def test_git_ignores_what_is_unfinished():

@@ -3,6 +3,7 @@
 import struct
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -172,6 +173,32 @@ def test_damaged_pictures_are_pictures_or_one_line(tmp_path, capfd, suffix):
         photo = read_or_line(read_photo, path)
         assert photo is None or photo.shape[2] == 3
     assert capfd.readouterr().err == ""
+
+
+def test_two_threads_that_are_quiet_at_once_are_heard_again(capfd):
+    def hush() -> None:
+        for _ in range(200):
+            with quiet_libraries():
+                pass
+
+    threads = [threading.Thread(target=hush) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    subprocess.run([sys.executable, "-c", "import os; os.write(2, b'heard')"], check=True)
+    assert capfd.readouterr().err == "heard"
+
+
+def test_a_telephones_photo_is_no_video(tmp_path):
+    path = tmp_path / "a.avif"
+    try:
+        Image.new("RGB", (64, 64)).save(path)
+    except (KeyError, OSError):
+        pytest.skip("this Pillow writes no AVIF")
+    path = tmp_path / "a.heic"
+    path.write_bytes((tmp_path / "a.avif").read_bytes().replace(b"ftypavif", b"ftypheic"))
+    assert not is_video(path)
 
 
 def test_libraries_are_quiet_within_a_block_alone(capfd):

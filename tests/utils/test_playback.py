@@ -64,6 +64,40 @@ def test_back_and_forth_shows_the_frames_of_the_way_there(tmp_path, monkeypatch,
     assert all(number == seen for number, seen in shown)
 
 
+def test_frames_whose_times_are_out_of_order_are_shown_once(tmp_path):
+    """As AVI has them, for H.264 with frames that look ahead"""
+    path = write(tmp_path / "a.avi", 31, codec="libx264")
+    seen = [number_of(picture) for picture in Recording(path).forwards()]
+    assert seen == list(range(31))
+
+
+def test_a_picture_of_another_size_ends_the_video(tmp_path):
+    pieces = []
+    for size, count in ((64, 20), (96, 20)):
+        with av.open(str(tmp_path / f"{size}.ts"), "w", format="mpegts") as container:
+            stream = container.add_stream("mpeg2video", rate=25)
+            stream.width = stream.height = size
+            stream.pix_fmt = "yuv420p"
+            for number in range(count):
+                picture = np.full((size, size, 3), 5 * number, np.uint8)
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            container.mux(stream.encode(None))
+        pieces.append((tmp_path / f"{size}.ts").read_bytes())
+    (tmp_path / "joined.ts").write_bytes(b"".join(pieces))
+    shapes = [picture.shape for picture in Recording(tmp_path / "joined.ts").forwards()]
+    assert 15 < len(shapes) < 25 and set(shapes) == {(64, 64, 3)}
+
+
+def test_the_shape_of_pixels_is_known_and_kept(tmp_path):
+    with VideoWriter(tmp_path / "a.mp4", SIZE, aspect=Fraction(5, 4)) as video:
+        for number in range(3):
+            video.write(numbered(number))
+    recording = Recording(tmp_path / "a.mp4")
+    assert len(list(recording.forwards())) == 3 and recording.aspect == Fraction(5, 4)
+    write(tmp_path / "square.mp4", 3)
+    assert Recording(tmp_path / "square.mp4").aspect is None
+
+
 def test_a_file_that_cannot_be_searched_is_read_from_its_beginning(tmp_path, monkeypatch):
     path = write(tmp_path / "a.mp4", 20)
     monkeypatch.setattr(playback, "HELD", 6 * 64 * 48 * 3)

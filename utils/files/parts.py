@@ -20,7 +20,7 @@ LONGEST = 50  # characters of the target's name, so that the folder's is none to
 NEW = "~"  # ends the name of a folder whose lock is not taken yet
 PATIENCE = 3600  # seconds after which such a folder is nobody's
 OWNER = "owner"
-_own: set[str] = set()  # folders of this process, whose locks it must not try
+_own: set[tuple[int, int]] = set()  # device and inode of folders of this process, whose locks it must not try
 
 
 @contextmanager
@@ -30,29 +30,30 @@ def private_part(path: Path) -> Iterator[Path]:
     Raises OSError where there can be none.
     """
     _remove_abandoned(path)
-    folder, owner = _make(path)
+    folder, owner, place = _make(path)
     try:
         yield folder / f".part{path.suffix}"  # hidden, so that nobody who lists *.h5 takes it for one
     finally:
         with suppress(OSError):
             os.close(owner)
         shutil.rmtree(folder, ignore_errors=True)
-        _own.discard(str(folder))
+        _own.discard(place)
 
 
 def _beginning(path: Path) -> str:
     return f".{path.name[:LONGEST]}.part"
 
 
-def _make(path: Path) -> tuple[Path, int]:
-    """The folder, and the handle of its lock"""
+def _make(path: Path) -> tuple[Path, int, tuple[int, int]]:
+    """The folder, the handle of its lock, and where it is for the system"""
     new = tempfile.mkdtemp(suffix=NEW, prefix=_beginning(path), dir=path.parent)
     folder = new.removesuffix(NEW)
     owner = os.open(os.path.join(new, OWNER), os.O_RDWR | os.O_CREAT | os.O_EXCL | NO_LINK, 0o600)
     try_lock(owner)
-    _own.add(folder)
+    seen = os.stat(new)
+    _own.add((seen.st_dev, seen.st_ino))
     os.rename(new, folder)
-    return Path(folder), owner
+    return Path(folder), owner, (seen.st_dev, seen.st_ino)
 
 
 def _remove_abandoned(path: Path) -> None:
@@ -61,8 +62,9 @@ def _remove_abandoned(path: Path) -> None:
         for entry in entries:
             if not entry.name.startswith(_beginning(path)) or not entry.is_dir(follow_symlinks=False):
                 continue
-            ours = not hasattr(os, "geteuid") or entry.stat(follow_symlinks=False).st_uid == os.geteuid()
-            if ours and entry.path not in _own and _abandoned(Path(entry.path)):
+            info = entry.stat(follow_symlinks=False)
+            ours = not hasattr(os, "geteuid") or info.st_uid == os.geteuid()
+            if ours and (info.st_dev, info.st_ino) not in _own and _abandoned(Path(entry.path)):
                 shutil.rmtree(entry.path, ignore_errors=True)
 
 

@@ -11,6 +11,9 @@ from utils.media.read import open_media
 TEXTS = {"tty", "bin", "xbin", "adf", "idf"}  # what FFmpeg would draw as on a terminal
 
 
+STILLS = {"heic", "heix", "heif", "mif1", "avif"}  # photos in a film's container, as telephones take them
+
+
 def is_video(path: Path) -> bool:
     """Whether FFmpeg finds moving pictures in a file in which Pillow and OpenCV find no picture"""
     if not Path(path).is_file() or is_picture(path):
@@ -43,6 +46,7 @@ def check_pictures(source: Path) -> None:
 
     with open_media(source, "video") as container:
         still = container.format.name == "image2" or container.format.name.endswith("_pipe")
+        still |= container.metadata.get("major_brand", "").strip() in STILLS
         cover = container.streams.video[0].disposition & av.stream.Disposition.attached_pic
         text = container.format.name in TEXTS
     if still or text:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import islice, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,10 @@ from utils.errors import UserError
 from utils.media.read import LONGEST_PAUSE, media_errors, nearest_frames, open_media, upright
 
 SLOWEST, FASTEST = Fraction(1), Fraction(60)  # frames a second that a result has
+STEADY = (
+    "avi",
+)  # kinds of files that have one rate, and times that are out of order where frames look ahead
+RATED = 100  # frames, by whose times the rate is told where the file does not say it
 HELD = 128 * 2**20  # bytes of pictures that are held to play a stretch backwards
 
 
@@ -20,7 +25,8 @@ class Recording:
     """The pictures of a video file, numbered at a steady rate: number k is the frame nearest to k / rate.
 
     `forwards` must have run, as far as frames are wanted backwards: it notes where each of them lies. Pictures are
-    (H, W, 3) uint8 RGB, upright. What follows the first damaged frame is left out, as if the file ended there.
+    (H, W, 3) uint8 RGB, upright. What follows the first damaged frame, or one of another
+    size, is left out, as if the file ended there.
     """
 
     def __init__(self, path: Path) -> None:
@@ -28,8 +34,11 @@ class Recording:
         self.path = Path(path)
         with open_media(self.path, "video") as container:
             stream = container.streams.video[0]
-            rate = stream.average_rate or stream.guessed_rate or Fraction(FPS)
+            rate = stream.average_rate or _rate_of(container, stream)
+            shape = stream.sample_aspect_ratio
         self.rate = min(max(Fraction(rate), SLOWEST), FASTEST).limit_denominator(1001)
+        self._shape = shape if shape and shape != 1 else None
+        self.aspect = self._shape  # of its pixels, width over height, once they are upright
         self.sources: list[int] = []  # of each number, which frame of the file it is
         self.stamps: dict[int, int] = {}  # of frames of the file that are shown, their timestamps
         self.picture_bytes = 1
@@ -115,15 +124,26 @@ class Recording:
         step = float(1 / self.rate)
         with open_media(self.path, "video") as container:
             frames = _timed(container, container.streams.video[0], step)
-            shown = ((time, step, (number, frame.pts, upright(frame))) for number, time, frame in frames)
-            yield from nearest_frames(shown, self.rate)
+            yield from nearest_frames(self._shown(frames, step), self.rate)
+
+    def _shown(self, frames: Iterator, step: float) -> Iterator[tuple[float, float, tuple]]:
+        """What `nearest_frames` takes, to the end or to the first picture of another size"""
+        size = None
+        for number, time, frame in frames:
+            picture = upright(frame)
+            size = size or picture.shape
+            if picture.shape != size:
+                return
+            turned = picture.shape[0] == frame.width != frame.height
+            self.aspect = 1 / self._shape if turned and self._shape else self._shape
+            yield time, step, (number, frame.pts, picture)
 
 
 def _timed(container, stream, step: float) -> Iterator[tuple[int, float, object]]:
     """Frames with their place in the file and their seconds from the first; a jump of time counts as one step"""
-    origin, before, shift = None, -step, 0.0
+    origin, before, shift, timed = None, -step, 0.0, container.format.name not in STEADY
     for number, frame in enumerate(_decoded(container, stream)):
-        time = float(frame.pts * frame.time_base) if frame.pts is not None else None
+        time = float(frame.pts * frame.time_base) if frame.pts is not None and timed else None
         origin = time if origin is None else origin
         now = before + step if time is None else time - origin + shift
         if not -step <= now - before < LONGEST_PAUSE:
@@ -131,6 +151,17 @@ def _timed(container, stream, step: float) -> Iterator[tuple[int, float, object]
             now = before + step
         before = max(now, before)
         yield number, before, frame
+
+
+def _rate_of(container, stream) -> Fraction:
+    """Frames a second by the first frames' times, which may jitter"""
+    times = [
+        frame.pts * frame.time_base
+        for frame in islice(_decoded(container, stream), RATED)
+        if frame.pts is not None
+    ]
+    steps = sorted(after - before for before, after in pairwise(sorted(times)) if after > before)
+    return 1 / steps[len(steps) // 2] if steps else Fraction(FPS)
 
 
 def _decoded(container, stream) -> Iterator:

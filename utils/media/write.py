@@ -24,7 +24,8 @@ class VideoWriter:
     left. An odd width or height gains one repeated column or row, because yuv420p halves the colour planes.
 
     size: (width, height) of the frames; audio: the sampling rate of the sound, None for a silent video; crf: 0 (exact)
-    to 51, 18 shows no loss; comment: a line for the file's metadata. Sound and frames should be written
+    to 51, 18 shows no loss; comment: a line for the file's metadata; aspect: width over height of
+    pixels that are not square. Sound and frames should be written
     alternately: packets wait in memory for each other.
     """
 
@@ -37,11 +38,12 @@ class VideoWriter:
         channels: int = 1,
         crf: int = 18,
         comment: str | None = None,
+        aspect: Fraction | None = None,
     ) -> None:
         self.path = Path(path)
         self.size = tuple(size)
         self.fps, self.audio, self.channels, self.crf = fps, audio, channels, crf
-        self.comment = comment
+        self.comment, self.aspect = comment, aspect
         self.frames = 0
         self.samples = 0
 
@@ -105,6 +107,8 @@ class VideoWriter:
         options["x264-params"] = colours + (":rc-lookahead=10" if large else "")
         stream = self.container.add_stream("libx264", rate=self.fps, options=options)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        if self.aspect:
+            stream.codec_context.sample_aspect_ratio = self.aspect
         return stream
 
     def _add_audio(self) -> av.audio.stream.AudioStream:

@@ -56,6 +56,24 @@ def test_a_list_that_is_none_is_refused_whole(tmp_path, text, word):
         read(tmp_path, text)
 
 
+def test_columns_of_spreadsheets_without_a_name_may_be_empty(tmp_path):
+    (job,) = read(tmp_path, "photo,audio,\na.png,b.wav,\n")
+    assert job.name == "a_b" and job.wrong is None
+    (job,) = read(tmp_path, "photo,audio,\na.png,b.wav,more\n")
+    assert "more cells than columns" in job.wrong
+
+
+def test_failures_so_far_are_known_after_a_stop(tmp_path):
+    jobs, failures = read(tmp_path, "photo,audio,size\na,b,abc\na,c,\n"), []
+
+    def stop(job):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_jobs(jobs, stop, lambda: None, failures)
+    assert len(failures) == 1 and "size abc" in failures[0]
+
+
 def test_absent_lists_are_named(tmp_path):
     with pytest.raises(UserError, match=r"none\.csv: no such file"):
         read_jobs(tmp_path / "none.csv", parse, FLAGS)
@@ -75,7 +93,8 @@ def test_bad_lines_are_told_in_the_end_and_stop_nothing(tmp_path, monkeypatch):
             raise RuntimeError("unforeseen")
         made.append(job.name)
 
-    there, failures = run_jobs(jobs, make, lambda: done.append(1))
+    failures: list[str] = []
+    there = run_jobs(jobs, make, lambda: done.append(1), failures)
     assert (there, made, len(done)) == (1, ["good"], 7)
     said = "\n".join(failures)
     assert len(failures) == 5 and "line 3, bad: -size abc" in said and "line 4, wrong: a: no face" in said
