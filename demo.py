@@ -32,7 +32,7 @@ from utils.progress import bar
 from utils.stopwatch import Stopwatch, report
 
 ROOT = Path(__file__).parent
-NO_COLUMNS = ("list", "profile", "words", "person", "in_file", "save_name")
+NO_COLUMNS = ("list", "sound_given", "profile", "words", "person", "in_file", "save_name")
 
 
 def parse_args(argv: list[str] | None = None) -> Namespace:
@@ -46,9 +46,7 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
         type=Path,
         help="photo of a face, or a video of somebody (default: scikit-image's astronaut)",
     )
-    add_flag(
-        flags, "in_file", "-i", type=Path, default=ROOT / "audio/speech.wav", help="any audio or video file"
-    )
+    add_flag(flags, "in_file", "-i", type=Path, help="any audio or video file (default audio/speech.wav)")
     add_flag(
         flags,
         "sample_dir",
@@ -102,6 +100,10 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
     add_device_flags(flags)
     args = flags.parse_args(argv)
     args.words = list(sys.argv[1:] if argv is None else argv)
+    args.sound_given = args.in_file is not None
+    args.in_file = args.in_file or ROOT / "audio/speech.wav"
+    if args.crop and args.size:
+        raise UserError("--crop and -size: one says 128 pixels, the other says how many; give one of them")
     return args
 
 

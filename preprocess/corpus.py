@@ -164,6 +164,8 @@ def convert(clip: RawClip, writer: StoreWriter, crop: Crop) -> str:
         f"{clip.id} {clip.source}".encode()
     except UnicodeEncodeError:
         return "its name is not UTF-8, which stores keep; rename the file"
+    if not clip.id.isprintable():
+        return "its name has control characters; rename the file"
     try:
         arrays = read_clip(clip, crop, None if clip.landmarks else _detector())
     except UserError as error:

@@ -85,6 +85,9 @@ def _job(path: Path, line: int, row: dict, parse: Callable[[list[str]], Namespac
         if None in row or row.get(""):
             raise UserError("it has more cells than columns with a name")
         args = parse(words)
+        if args.person is None or not args.sound_given:
+            what, flag = ("photo", "-p") if args.person is None else ("audio", "-i")
+            raise UserError(f"it names no {what}, and {flag} is not on the command line")
         return Job(line, name, Wish.of(args), args)
     except UserError as error:
         return Job(line, name, None, None, str(error))
@@ -114,6 +117,7 @@ def run_jobs(
         try:
             if job.wrong:
                 raise UserError(job.wrong)
+            job.wish.check_places()
             if all(file.exists() for file in job.wish.files):
                 there += 1
                 continue

@@ -48,6 +48,7 @@ def talk(networks: Networks, wish: Wish, watch: Watch = unwatched, clock: Stopwa
     written, and where another process writes the same.
     """
     clock = clock or Stopwatch()
+    wish.check_places()
     sound = count_sound_frames(wish.speech)
     if wish.person and is_video(wish.person):
         scene = VideoScene(networks, wish, sound, clock, lambda frames, count: watch("faces", frames, count))

@@ -48,6 +48,15 @@ class Wish:
         landmarks = self.folder / f"{self.name}_landmarks.npy"
         return [*planned_files(self).values(), *([landmarks] if self.save_landmarks else [])]
 
+    def check_places(self) -> None:
+        """Raises UserError where a result would replace what it is made of."""
+        for file in self.files:
+            for given in (self.person, self.speech):
+                if given is not None and file.exists() and Path(given).exists() and file.samefile(given):
+                    raise UserError(
+                        f"{file}: is what the result would be made of; choose another name with -s"
+                    )
+
     @property
     def subject(self) -> str:
         """The person's name in messages"""

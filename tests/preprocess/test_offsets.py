@@ -10,6 +10,7 @@ import pytest
 
 from data.lips.speech import MouthSamples
 from data.store import ClipStore
+from data.stores.clip import write_checksums
 from models import save_model
 from models.lips.windows import Piece
 from preprocess import offsets
@@ -43,7 +44,10 @@ def with_sounds(path: Path, name: str, sounds: dict[str, np.ndarray]) -> Path:
     copy = Path(shutil.copy(path, path.with_name(name)))
     with h5py.File(copy, "r+") as file:
         for id, sound in sounds.items():
-            file[f"clips/{id}/audio"][...] = np.round(sound * 32767).astype(np.int16)
+            clip = file[f"clips/{id}"]
+            clip["audio"][...] = np.round(sound * 32767).astype(np.int16)
+            del clip["frame_checksums"]
+            write_checksums(clip)
     return copy
 
 

@@ -229,6 +229,20 @@ def test_the_largest_of_two_faces_is_taken(files, tmp_path, capsys):
     assert changed[:, 300:].sum() > 20 * changed[:, :300].sum()
 
 
+def test_a_small_face_can_be_chosen_beside_a_large_one(files, tmp_path, capsys):
+    face = data.astronaut()[:300, 100:400]
+    small = np.asarray(Image.fromarray(face).resize((150, 150)))
+    both = np.concatenate([np.pad(small, [(0, 150), (0, 0), (0, 0)], mode="edge"), face], 1)
+    Image.fromarray(both).save(tmp_path / "two.png")
+    assert len(FaceDetector().detect(both)) == 1
+    assert run_demo(files, tmp_path, "--face", 2, "--save_landmarks", p=tmp_path / "two.png") == 0
+    changed = np.abs(frames_of(tmp_path / "a.mp4")[5].astype(int) - both).max(axis=2)
+    assert changed[:150, :150].mean() > 1.2 * changed[:, 150:].mean()
+    capsys.readouterr()
+    assert run_demo(files, tmp_path, "--face", 3, p=tmp_path / "two.png") == 2
+    assert "there are 1 at x" in capsys.readouterr().err
+
+
 def test_huge_photos_are_scaled_and_that_is_said(files, tmp_path, capsys):
     Image.fromarray(data.astronaut()).resize((4800, 4800)).save(tmp_path / "huge.jpg")
     write_wave(tmp_path / "in.wav", 640)
@@ -346,6 +360,18 @@ def test_a_full_disk_keeps_the_whole_old_set(files, tmp_path, small_disk, capsys
         assert ends[-1] == 2 and len(said) == 1 and "cannot be written (No space left on device)" in said[0]
         assert {file.name: file.read_text() for file in out.iterdir()} == dict.fromkeys(OUTPUTS, "old")
     assert {*ends} == {0, 2}
+
+
+def test_what_a_result_is_made_of_is_never_replaced(files, tmp_path, capsys):
+    photo, speech = tmp_path / "a.png", tmp_path / "a.mp4"
+    photo.write_bytes((files / "face.png").read_bytes())
+    speech.write_bytes((files / "half.wav").read_bytes())
+    assert run_demo(files, tmp_path, p=photo, i=speech) == 2
+    assert "a.mp4: is what the result would be made of" in capsys.readouterr().err
+    assert speech.read_bytes() == (files / "half.wav").read_bytes()
+    (tmp_path / "jobs.csv").write_text("photo,audio,name\na.png,a.mp4,a\n")
+    assert run_demo(files, tmp_path, "--list", tmp_path / "jobs.csv") == 2
+    assert "is what the result would be made of" in capsys.readouterr().err
 
 
 def test_existing_results_are_replaced(files, tmp_path):

@@ -281,7 +281,9 @@ def test_the_best_state_is_kept_before_the_last_one_appears(tmp_path, monkeypatc
     monkeypatch.setattr(
         os, "replace", lambda part, path: (moved.append(Path(path).name), replace(part, path))
     )
-    TrainingState(tmp_path / "a_state.pt", dict(model=torch.nn.Linear(2, 2)), {}).save(1, best=True)
+    TrainingState(tmp_path / "a_state.pt", dict(model=torch.nn.Linear(2, 2)), dict(config={})).save(
+        1, best=True
+    )
     assert moved == ["a_state_best.pt", "a_state.pt"]
     both = [read_state(tmp_path / name)["step"] for name in moved]
     assert both == [1, 1]

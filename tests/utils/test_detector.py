@@ -157,6 +157,17 @@ def portrait_landmarks() -> np.ndarray:
     return TEMPLATE.astype(np.float64) * 1.3 + 40
 
 
+def test_another_shots_face_is_followed_at_once(detector):
+    """Though it is in another place, and one that is lost for some frames is waited for"""
+    other = np.full((200, 420, 3), 240, np.uint8)
+    other[:, 210:] = portrait()
+    wide = np.full((200, 420, 3), 20, np.uint8)
+    wide[:, :210] = portrait()
+    found = detector.track([wide] * 8 + [other] * 8)
+    assert not np.isnan(found).any()
+    assert found[7, :, 0].max() < 210 < found[8, :, 0].min()
+
+
 def test_a_stream_is_followed_as_the_whole_and_holds_few_frames(detector):
     empty = np.full((200, 210, 3), 90, np.uint8)
     frames = [portrait(left=t % 5) for t in range(11)] + [empty, empty] + [portrait(top=t) for t in range(4)]

@@ -19,6 +19,11 @@ from utils.errors import UserError
 from utils.face.alignment import apply_transform, crop_transforms, invert_transform
 from utils.face.landmarks import smooth
 
+SELDOM = 10  # frames from one close look for a lost face to the next
+OTHER, MOST = (
+    15,
+    0.6,
+)  # levels by which a pixel is another one, and the share of such pixels that makes a new shot
 LONGEST_GAP = 5  # frames without a face that interpolation may bridge
 DETECTION_SIDE = 1000  # longer images are shrunk to this before the search for faces
 UNSURE = 0.45  # of the surest face's score, below which another is taken for a pattern that looks like one
@@ -48,13 +53,24 @@ class FaceDetector:
         self._detect = dlib.get_frontal_face_detector()
         self._predict = dlib.shape_predictor(str(_model_path("shape_predictor_68_face_landmarks.dat")))
 
-    def detect(self, image: np.ndarray) -> list[Box]:
-        """Boxes (left, top, right, bottom) of all faces, the largest first; small faces only where there is no other"""
-        for upsample in (0, 1, 2):
+    def detect(self, image: np.ndarray, closely: int = 2) -> list[Box]:
+        """Boxes (left, top, right, bottom) of all faces, the largest first; small faces only where there is no other
+
+        closely: how often the image is enlarged to look for small ones, each time for four times the time.
+        """
+        for upsample in range(closely + 1):
             boxes = self._search(image, min(1.0, DETECTION_SIDE / max(image.shape[:2])), upsample)
             if boxes:
                 return boxes
         return []
+
+    def chosen(self, image: np.ndarray, boxes: list[Box], choose: Callable[[list[Box]], Box]) -> Box:
+        """What `choose` takes of the image's boxes; where it raises UserError, of those of small faces too"""
+        try:
+            return choose(boxes)
+        except UserError:
+            closer = self._search(image, min(1.0, DETECTION_SIDE / max(image.shape[:2])), 1)
+            return choose(closer if len(closer) > len(boxes) else boxes)
 
     def landmarks(self, image: np.ndarray, box: Box) -> np.ndarray:
         """The face in the box -> (68, 2) float32 pixels"""
@@ -119,19 +135,23 @@ class FaceDetector:
         choose: Callable[[list[Box]], Box] = itemgetter(0),
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Each frame with the box (4,) of the followed face in it, NaN where it is not seen"""
-        last, unseen, unknown = None, 0, np.full(4, np.nan)
+        last, unseen, unknown, before = None, 0, np.full(4, np.nan), None
         for frame in frames:
+            now = frame[::8, ::8].astype(np.int16)
+            cut = before is not None and now.shape == before.shape and is_cut(before, now)
+            before = now
             if longest_gap is not None and unseen > longest_gap:
                 yield frame, unknown
                 continue
             found = self._find_again(frame, last) if last is not None else None
             if found is None:
-                faces = self.detect(frame)
+                # What has been lost is looked for closely only now and then: that takes a second.
+                faces = self.detect(frame, 2 if unseen <= LONGEST_GAP or unseen % SELDOM == 0 else 0)
                 if last is None:
-                    found = choose(faces) if faces else None
+                    found = self.chosen(frame, faces, choose) if faces else None
                 else:
                     near = [face for face in faces if overlap(face, last) > 0.2]
-                    found = next(iter(near if unseen <= LONGEST_GAP else near or faces), None)
+                    found = next(iter(near if unseen <= LONGEST_GAP and not cut else near or faces), None)
             unseen = 0 if found is not None else unseen + 1
             last = last if found is None else found
             yield frame, unknown if found is None else np.array(found)
@@ -175,6 +195,11 @@ def _model_path(name: str) -> Path:
     if package is None or not package.submodule_search_locations:
         raise UserError("dlib's models are missing; pip install face_recognition_models")
     return Path(package.submodule_search_locations[0]) / "models" / name
+
+
+def is_cut(before: np.ndarray, now: np.ndarray) -> bool:
+    """Two frames on end (h, w, 3) int16 -> whether another shot begins between them, with hardly a pixel as it was"""
+    return bool((np.abs(now - before).max(-1) > OTHER).mean() > MOST)
 
 
 def overlap(a: Box, b: Box) -> float:
@@ -255,7 +280,8 @@ def find_face(
         boxes = [tuple(edge - margin for edge in box) for box in detector.detect(padded)]
     if not boxes:
         raise UserError("no face found; use a photo that shows a face from the front")
-    landmarks = upright_landmarks(photo, detector.landmarks(photo, choose(boxes)), detector)
+    box = detector.chosen(photo, boxes, choose)
+    landmarks = upright_landmarks(photo, detector.landmarks(photo, box), detector)
     width = np.linalg.norm(landmarks[16] - landmarks[0])
     if width < SMALLEST_FACE:
         raise UserError(

@@ -24,11 +24,15 @@ def read(folder: Path, text: str):
 
 def test_columns_are_flags_and_empty_cells_are_none(tmp_path):
     (tmp_path / "a.wav").touch()
-    one, two = read(tmp_path, "\ufeffPhoto,audio,name,size,blink\nme.png,a.wav,first,256,off\n,/b/c.mp3,,,\n")
+    one, two = read(
+        tmp_path, "\ufeffPhoto,audio,name,size,blink\nme.png,a.wav,first,256,off\nx.png,/b/c.mp3,,,\n"
+    )
     assert (one.line, one.name, one.wish.size, one.wish.blink) == (2, "first", 256, False)
     assert one.wish.speech == tmp_path / "a.wav" and one.wish.person == Path("me.png")
-    assert (two.name, two.wish.person, two.wish.size, two.wish.blink) == ("c", None, None, None)
-    assert two.wish.files == [Path("out/c.mp4")]
+    assert (two.name, two.wish.person, two.wish.size, two.wish.blink) == ("x_c", Path("x.png"), None, None)
+    assert two.wish.files == [Path("out/x_c.mp4")]
+    one, two = read(tmp_path, "photo,audio\n,a.wav\nme.png,\n")
+    assert "names no photo" in one.wrong and "names no audio" in two.wrong
 
 
 @pytest.mark.parametrize("separator", [";", "\t"])
