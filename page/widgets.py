@@ -11,12 +11,15 @@ from typing import Any
 import gradio as gr
 from gradio import component_meta
 from gradio.data_classes import FileData, ImageData
+from pydantic import ValidationError
 
 from page.files import PrivateFolder
 from utils.errors import UserError
 
 SORRY = "Something went wrong on this side; nothing was kept. Please try again, or try other files."
-FOREIGN = "Files must be uploaded here first: neither paths nor addresses are taken"
+FOREIGN = (
+    "Files must be uploaded here first, by programs with handle_file: neither paths nor addresses are taken"
+)
 TITLE = "That did not work"
 
 component_meta.create_or_modify_pyi = lambda *_: (
@@ -83,6 +86,8 @@ class Page(gr.Blocks):
             raise
         except UserError as error:
             raise message(self.private.public(str(error))) from None
+        except ValidationError:  # a text or a number where a file belongs
+            raise message(FOREIGN) from None
         except Exception:
             traceback.print_exc(file=sys.stderr)
             raise message(SORRY) from None

@@ -23,6 +23,7 @@ SURE = (
 )
 SHORTEST = 2  # frames on end in whose middle the same word must be found
 NOTHING = -1  # in place of a word's number
+INSIDE = 0.5  # of a word's highest probability, below which frames at its ends are no longer its own
 REACH = 1  # frames either side, over which a frame's probabilities are averaged
 
 
@@ -120,8 +121,9 @@ class SeenMouth:
 def found_words(shares: Tensor, classes: Sequence[str], sure: float) -> list[WordRead]:
     """Probabilities (T, classes) of the word in the middle of each frame's window -> the words, in order
 
-    Frames on end whose best word is the same are one word, if there are enough of them, and one is sure enough. Where
-    all probabilities are 0 nothing is seen, and nothing read.
+    Frames on end whose best word is the same are one word, if there are enough of them, and one is sure enough; before
+    and after a sentence they go on, less and less sure, so that its ends are where the probability is half. Where all
+    probabilities are 0 nothing is seen, and nothing read.
     """
     smooth = torch.stack([shares[max(0, n - REACH) : n + REACH + 1].mean(0) for n in range(len(shares))])
     chances, best = smooth.max(1)
@@ -131,6 +133,9 @@ def found_words(shares: Tensor, classes: Sequence[str], sure: float) -> list[Wor
         end = start + len(list(run))
         chance = float(chances[start:end].max())
         if number != NOTHING and chance >= sure and end - start >= SHORTEST:
-            words.append(WordRead(classes[number], start / FPS, end / FPS, chance))
+            own = (chances[start:end] >= INSIDE * chance).nonzero().flatten().tolist()
+            words.append(
+                WordRead(classes[number], (start + own[0]) / FPS, (start + own[-1] + 1) / FPS, chance)
+            )
         start = end
     return words

@@ -72,6 +72,11 @@ def test_words_lie_where_the_same_one_is_best_on_end():
     ]
     assert [word.sure for word in found] == pytest.approx([0.9, 0.8])
     assert [word.word for word in found_words(shares, WORDS, 0.85)] == ["bin"]
+    fading = torch.zeros(20, 3)
+    fading[:, 1] = torch.tensor([*[0.1] * 6, 0.3, 0.5, 0.8, 0.9, 0.9, 0.9, 0.7, 0.5, 0.3, *[0.1] * 5])
+    fading[:, 0] = 0.05
+    (word,) = found_words(fading, WORDS, 0.5)
+    assert (word.start, word.end) == (7 / 25, 14 / 25)  # not where another word is more likely, for none is
 
 
 def test_nothing_is_read_where_no_face_is_seen(monkeypatch):
