@@ -9,31 +9,14 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from utils.files.locks import LOCKED, NO_LINK, try_lock
+from utils.files.parts import OWNER, private_folder
 
-PREFIX, OWNER = "talking-page-", ".owner"
-YOUNG = 60.0  # seconds in which a folder may not be locked yet
+BEGINNING = "talking-page-"  # of the folder's name
 KEPT = 3600.0  # seconds for which a visitor's files stay
 SWEPT = 60.0  # seconds between two looks for older ones
-
-
-def remove_abandoned(place: Path) -> None:
-    """Removes the folders of pages that were killed: this user's, whose lock nobody holds."""
-    for folder in place.glob(f"{PREFIX}*"):
-        with suppress(OSError):
-            info = folder.lstat()
-            if info.st_uid != os.geteuid() or time.time() - info.st_mtime < YOUNG:
-                continue
-            owner = os.open(folder / OWNER, os.O_RDWR | NO_LINK)
-            try:
-                free = try_lock(owner) == LOCKED
-            finally:
-                os.close(owner)
-            if free:
-                shutil.rmtree(folder, ignore_errors=True)
 
 
 class PrivateFolder:
@@ -49,10 +32,10 @@ class PrivateFolder:
         self._ended = threading.Event()
 
     def __enter__(self) -> PrivateFolder:
-        remove_abandoned(Path(tempfile.gettempdir()))
-        self.path = Path(tempfile.mkdtemp(prefix=PREFIX)).resolve()  # mkdtemp's mode is 0700
-        self._owner = os.open(self.path / OWNER, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-        try_lock(self._owner)  # which the system lets go of, however this process ends
+        self._stack = ExitStack()
+        self.path = self._stack.enter_context(
+            private_folder(Path(tempfile.gettempdir()).resolve(), BEGINNING)
+        )
         self._before = tempfile.tempdir, {name: os.environ.get(name) for name in self._names()}
         for name, place in self._names().items():
             os.environ[name] = str(place)
@@ -67,8 +50,7 @@ class PrivateFolder:
             os.environ.pop(name, None)
             if value is not None:
                 os.environ[name] = value
-        os.close(self._owner)
-        shutil.rmtree(self.path, ignore_errors=True)
+        self._stack.close()
 
     @property
     def examples(self) -> Path:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from PIL import Image
+
 from utils.audio import FPS, SAMPLE_RATE
 from utils.errors import UserError
+from utils.media.images import READ_ERRORS, opened_picture
 from utils.media.kinds import check_pictures, is_picture
 from utils.media.read import open_media, stream_audio, video_length
 
@@ -75,12 +77,8 @@ class Limits:
 
 def picture_size(path: Path) -> tuple[int, int] | None:
     """(width, height) by the file's head, before a pixel is decoded; None where Pillow cannot tell, or refuses to"""
-    from PIL import Image
-
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(path) as image:
-                return image.size
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError):
+        with opened_picture(path) as image:
+            return image.size
+    except (*READ_ERRORS, Image.DecompressionBombError):
         return None

@@ -11,8 +11,10 @@ import av
 import numpy as np
 import torch
 
+import demo
 from animation.original import CANONICAL_FACE
 from models import ATNet, NRNet, VGNet, WhisperATNet, save_model
+from utils.errors import run
 
 ROOT = Path(__file__).parents[1]
 SMALL = dict(channels=(4, 4, 4, 4, 4), audio_features=(16, 8))
@@ -90,3 +92,13 @@ def peak_memory(files: Path, folder: Path, seconds: int, at_model: str, person: 
     command = f"{sys.executable} -c '{script}' {flags} && true"
     done = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True, check=True)
     return int(done.stdout.split()[-1])
+
+
+def run_demo(files: Path, out: Path, *flags: object, **replaced: object) -> int:
+    """Exit status of the demo on the small networks, with some of its arguments replaced"""
+    given = dict(
+        p=files / "face.png", i=files / "half.wav", sample_dir=out, s="a", at_model=files / "at.safetensors"
+    )
+    given |= dict(vg_model=files / "vg.safetensors") | replaced
+    argv = [str(part) for name, value in given.items() if value is not None for part in (f"-{name}", value)]
+    return run(demo.main, lambda: demo.parse_args([*argv, *map(str, flags)]))

@@ -13,7 +13,6 @@ import convert
 import demo
 from animation import views
 from animation.blinks import LOWER_LIDS, UPPER_LIDS
-from animation.talking import networks as talking_networks
 from animation.talking.faces import subject_of
 from animation.whole_faces import hear
 from models import (
@@ -25,9 +24,8 @@ from models import (
     save_model,
 )
 from models.original.networks import ORIGINAL_NETWORKS
-from tests.talking import at_net, frames_of, lengths, nr_net, peak_memory, write_wave
+from tests.talking import at_net, frames_of, lengths, nr_net, peak_memory, run_demo, write_wave
 from utils.audio.raw_speech import set_level
-from utils.errors import run
 from utils.face.alignment import apply_transform, crop_transforms
 from utils.face.detector import FaceDetector, find_face
 from utils.face.landmarks import eye_openness, mouth_opening
@@ -35,6 +33,7 @@ from utils.media.read import read_audio
 from utils.media.write import VideoWriter
 
 data = pytest.importorskip("skimage.data")
+pytestmark = pytest.mark.usefixtures("one_detector")
 OUTPUTS = ["a.mp4", "a_full.mp4", "a_landmarks.npy", "a_panel.mp4"]
 
 
@@ -60,26 +59,6 @@ def files(tmp_path_factory) -> Path:
     Image.fromarray(data.astronaut()[:300, 100:400]).save(folder / "face.png")
     write_wave(folder / "half.wav", 8000)
     return folder
-
-
-@pytest.fixture(scope="module")
-def detector():
-    return FaceDetector()
-
-
-@pytest.fixture(autouse=True)
-def one_detector(monkeypatch, detector):
-    monkeypatch.setattr(talking_networks, "FaceDetector", lambda: detector)
-
-
-def run_demo(files: Path, out: Path, *flags: object, **replaced: object) -> int:
-    """Exit status of the demo on the small networks, with some of its arguments replaced"""
-    given = dict(
-        p=files / "face.png", i=files / "half.wav", sample_dir=out, s="a", at_model=files / "at.safetensors"
-    )
-    given |= dict(vg_model=files / "vg.safetensors") | replaced
-    argv = [str(part) for name, value in given.items() if value is not None for part in (f"-{name}", value)]
-    return run(demo.main, lambda: demo.parse_args([*argv, *map(str, flags)]))
 
 
 def test_everything_is_written(files, tmp_path, capsys):

@@ -11,15 +11,13 @@ import torch
 from PIL import Image
 
 import demo
-from animation.talking import networks as talking_networks
 from models import VGNet, save_model
 from tests.raw_corpus import make_pictures_video
-from tests.talking import at_net, frames_of, lengths, nr_net, peak_memory, write_wave
-from utils.errors import run
-from utils.face.detector import FaceDetector
+from tests.talking import at_net, frames_of, lengths, nr_net, peak_memory, run_demo, write_wave
 from utils.media.write import VideoWriter
 
 data = pytest.importorskip("skimage.data")
+pytestmark = pytest.mark.usefixtures("one_detector")
 SIDE = 240
 
 
@@ -43,21 +41,8 @@ def files(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def detector():
-    return FaceDetector()
-
-
-@pytest.fixture(autouse=True)
-def one_detector(monkeypatch, detector):
-    monkeypatch.setattr(talking_networks, "FaceDetector", lambda: detector)
-
-
 def dub(files: Path, out: Path, *flags: object, **replaced: object) -> int:
-    given = dict(p=files / "person.mp4", i=files / "long.wav", sample_dir=out, s="a") | replaced
-    given = dict(at_model=files / "at.safetensors", vg_model=files / "vg.safetensors") | given
-    argv = [str(part) for name, value in given.items() for part in (f"-{name}", value)]
-    return run(demo.main, lambda: demo.parse_args([*argv, *map(str, flags)]))
+    return run_demo(files, out, *flags, **dict(p=files / "person.mp4", i=files / "long.wav") | replaced)
 
 
 def difference(made: np.ndarray, true: np.ndarray) -> np.ndarray:

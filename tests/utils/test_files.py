@@ -251,8 +251,21 @@ def test_files_whose_long_names_begin_alike_spare_each_other(tmp_path, monkeypat
     assert [name.read_text() for name in names] == [name.name for name in names]
 
 
+def test_what_is_no_folder_of_ours_does_not_keep_others_from_being_removed(tmp_path):
+    for number in range(
+        4
+    ):  # in whatever order they are found: two without a lock, two that a killed process left
+        folder = tmp_path / f".a.txt.part{number}"
+        folder.mkdir()
+        if number % 2:
+            (folder / ".owner").touch()
+    with replacing(tmp_path / "a.txt") as part:
+        part.write_text("x")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".a.txt.part0", ".a.txt.part2", "a.txt"]
+
+
 def test_git_ignores_what_is_unfinished():
-    names = [".grid.h5.part0a1b2c3d/.part.h5", ".demo.part~/owner", ".grid.h5.lock"]
+    names = [".grid.h5.part0a1b2c3d/.part.h5", ".demo.part~/.owner", ".grid.h5.lock"]
     told = subprocess.run(
         ["git", "check-ignore", *names], cwd=ROOT, capture_output=True, text=True, check=False
     )

@@ -145,6 +145,12 @@ def test_pictures_that_would_take_the_memory_are_refused_before_they_are_decoded
         read_photo(tmp_path / "a.png")
 
 
+def test_nothing_is_said_of_a_large_picture_beside_our_line(tmp_path, recwarn):
+    Image.new("L", (13300, 7000)).save(tmp_path / "a.png")  # from 89 million pixels on Pillow warns
+    assert is_picture(tmp_path / "a.png") and not is_video(tmp_path / "a.png")
+    assert not recwarn.list
+
+
 def test_a_large_jpeg_is_read_at_half_its_size(tmp_path):
     Image.new("L", (9000, 8000), 90).save(tmp_path / "a.jpg")
     assert MOST_PIXELS < 9000 * 8000

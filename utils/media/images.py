@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -34,19 +36,26 @@ def read_photo(path: Path) -> np.ndarray:
     if not path.is_file():
         raise UserError(f"{path}: no such file; give the path of a photo")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(path) as image:
-                if image.width * image.height > MOST_PIXELS:  # a JPEG can be read at half its size
-                    image.draft("RGB", (image.width // 2, image.height // 2))
-                _check_size(path, *image.size)
-                return _to_rgb(ImageOps.exif_transpose(image))
+        with opened_picture(path) as image:
+            if image.width * image.height > MOST_PIXELS:  # a JPEG can be read at half its size
+                image.draft("RGB", (image.width // 2, image.height // 2))
+            _check_size(path, *image.size)
+            return _to_rgb(ImageOps.exif_transpose(image))
     except UnidentifiedImageError:
         return _read_with_opencv(path)
     except Image.DecompressionBombError as error:
         raise UserError(f"{path}: too many pixels; scale the photo down") from error
     except READ_ERRORS as error:
         raise UserError(f"{path}: a damaged image ({reason(error)}); save it again") from error
+
+
+@contextmanager
+def opened_picture(path: Path) -> Iterator[Image.Image]:
+    """A picture by its head, nothing decoded yet. Raises what Pillow does; what it warns of is not said."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with Image.open(path) as image:
+            yield image
 
 
 def write_image(path: Path, image: np.ndarray) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from PIL import Image
+
 from utils.errors import UserError
+from utils.media.images import READ_ERRORS, opened_picture
 from utils.media.quiet import quiet_libraries
 from utils.media.read import open_media
 
@@ -28,14 +31,13 @@ def is_video(path: Path) -> bool:
 def is_picture(path: Path) -> bool:
     """By its first bytes: a damaged picture is one, and a moving GIF too, of which the first picture counts"""
     import cv2
-    from PIL import Image
 
     try:
-        with Image.open(path):
+        with opened_picture(path):
             return True
     except Image.DecompressionBombError:
         return True
-    except (OSError, SyntaxError, ValueError, EOFError, RuntimeError):
+    except READ_ERRORS:
         with quiet_libraries():
             return cv2.haveImageReader(str(path))
 

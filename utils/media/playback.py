@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
-from itertools import islice, pairwise
+from itertools import islice, pairwise, repeat
 from pathlib import Path
 
 import numpy as np
@@ -59,17 +59,12 @@ class Recording:
 
     def played(self, count: int, hold: bool = False) -> Iterator[tuple[int, np.ndarray]]:
         """`count` pictures with their numbers: to the end, back to the first, and so on; hold: the last one stays"""
-        last, made = (0, None), 0
+        last = None
         for last in enumerate(self.forwards(count)):
-            made += 1
             yield last
-        length = made
-        while made < count and (hold or length == 1):
-            made += 1
-            yield last
-        way = self._back_and_forth(length) if made < count else iter(())
-        for _ in range(count - made):
-            yield next(way)
+        length = len(self.sources)
+        more = repeat(last) if hold or length == 1 else self._back_and_forth(length)
+        yield from islice(more, count - length)
 
     def _back_and_forth(self, length: int) -> Iterator[tuple[int, np.ndarray]]:
         """From the last picture but one to the first, from the second to the last, and so on without end"""
