@@ -1,0 +1,1 @@
+"""Heads that move: their poses, and the samples of the systems that learn from them."""
