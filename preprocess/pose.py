@@ -6,8 +6,8 @@
 
 A mean face is turned, moved and scaled until its 27 rigid points lie on the landmarks (scaled orthography, robust
 weights); the face that this shows from the front becomes the person's own, which is fitted again; rotations are
-smoothed as quaternions. `data.heads.poses` reads the file. Pixels are those of the crop in a store of --crop static, and
-otherwise those of the video.
+smoothed as quaternions. `data.heads.poses` reads the file. Pixels are those of the crop in a store of --crop static,
+and otherwise those of the video.
 
 The exported files are those of the original (section 2.1 of its paper; rigid motion without scale): rt (T, 6), rotation
 vector r and translation t, front (T, 68, 3), both in pixels, with front = R(r) landmarks + t; so the landmarks are the
