@@ -38,3 +38,27 @@ def _mean_face() -> np.ndarray:
 
 
 MEAN_FACE = _mean_face()  # (68, 3)
+
+# An average skull, an ellipsoid: its middle and its radii, in face widths.
+SKULL, RADII = np.array([0.0, -0.28, 0.12]), np.array([0.60, 0.80, 0.60])
+FOREHEAD = list(range(15, 0, -1))  # the jaw points that are mirrored upwards, in the order of their mirror images
+FLATTER = 2 / 3  # a forehead is so high, where the jaw is 1
+
+
+def forehead(front: np.ndarray) -> np.ndarray:
+    """front (..., 68, 2 or 3), upright -> (..., 15, 2 or 3): the jaw mirrored upwards, flatter; in 3-D, on the skull
+
+    With the jaw it closes the outline of the face: points 0 to 16 and these. Needs face widths for the depths.
+    """
+    base = front[..., [0, 16], 1].mean(-1, keepdims=True)
+    points = front[..., FOREHEAD, :].copy()
+    points[..., 1] = base + FLATTER * (base - points[..., 1])
+    if points.shape[-1] == 3:
+        points[..., 2] = skull_depth(points[..., :2])
+    return points
+
+
+def skull_depth(flat: np.ndarray) -> np.ndarray:
+    """Places (..., 2) of the upright head, face widths -> the depth of the skull's front there, its middle's beyond"""
+    inside = 1 - (((flat - SKULL[:2]) / RADII[:2]) ** 2).sum(-1)
+    return SKULL[2] - RADII[2] * np.sqrt(np.maximum(inside, 0))
