@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from data.heads.motion import MotionClips, sound_windows
 from evaluation.motion import alignment, figures
-from models.headmotion import AXES
 from models.headmotion.generative import HeadMotion
 from models.headmotion.original import RotateAudio
 from models.headmotion.stream import motion_stream, sound_motion_stream
 from utils.audio.loudness import Levels
+from utils.face.motion import AXES
 
 STILL, OTHER, TRUTH = "still head", "another person's true motion", "true motion"
 CHANCE, FLOW, ORIGINAL = "chance alone (Gaussian process)", "flow on loudness", "original's network"

@@ -12,8 +12,8 @@ from evaluation.intervals import Interval, pooled
 from evaluation.motion import figures
 from evaluation.motion.alignment import LAGS
 from evaluation.motion.rows import OTHER, TRUTH, clip_figures
-from models.headmotion import AXES
 from utils.audio import FPS
+from utils.face.motion import AXES
 
 TURNS = AXES[:3]
 DEFINITIONS = {
