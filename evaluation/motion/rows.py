@@ -54,7 +54,7 @@ def chosen(folds: Sequence[Fold], id: str) -> dict[str, nn.Module]:
         row = FLOW if isinstance(fold.network, HeadMotion) else ORIGINAL
         if id in fold.left_out or not fold.left_out:
             rows[row] = fold.network
-    return rows
+    return {row: rows[row] for row in (ORIGINAL, FLOW) if row in rows}
 
 
 def made(network: nn.Module, clips: MotionClips, id: str, seed: int) -> np.ndarray:

@@ -48,6 +48,7 @@ class MotionTable:
         true = motions[TRUTH][0]
         self.motions[id] = motions
         self.clips[id] = {row: clip_figures(made, true, heard) for row, made in motions.items()}
+        self.clips[id].get(OTHER, {})["variety"] = math.nan  # they are no seeds
 
     @property
     def rows(self) -> list[str]:
