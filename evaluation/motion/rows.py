@@ -32,7 +32,8 @@ class Deaf(nn.Module):
         self.deviation = network.deviation
 
     def go_on(self, chance: Tensor, past: Tensor, loudness: Tensor) -> Tensor:
-        return self.network.prior.motion(chance, past)
+        prior = self.network.prior
+        return prior.motion(chance * prior.level.exp(), past)
 
 
 class Fold(NamedTuple):

@@ -17,12 +17,16 @@ def tracks() -> list[torch.Tensor]:
     return [torch.from_numpy(smooth_motion(100, seed)) for seed in range(4)]
 
 
+def loud() -> list[torch.Tensor]:
+    return [torch.rand(100, 3, generator=torch.Generator().manual_seed(seed)) for seed in range(4)]
+
+
 @pytest.fixture(scope="module")
 def network() -> HeadMotion:
     """Random, but for the process that it begins with"""
     torch.manual_seed(0)
     network = HeadMotion(past=6, frames=20, width=8, rounds=1, steps=3).eval()
-    network.fit(tracks())
+    network.fit(tracks(), loud())
     for weight in network.parameters():
         torch.nn.init.normal_(weight, std=0.1)
     return network
@@ -77,10 +81,12 @@ def test_limits_leave_what_is_small():
 
 def test_an_untrained_network_is_its_process(network):
     fresh = HeadMotion(past=6, frames=20, width=8, rounds=1).eval()
-    fresh.fit(tracks())
+    fresh.fit(tracks(), loud())
     chance, past = torch.randn(2, 20, 6), torch.randn(2, 6, 6)
-    made = fresh.go_on(chance, past, torch.zeros(2, 26, 3))
-    torch.testing.assert_close(made, fresh.prior.motion(chance, past))
+    loudness = torch.rand(2, 26, 3)
+    made = fresh.go_on(chance, past, loudness)
+    sizes = fresh.prior.sizes(loudness, fresh.config["emphasis"])
+    torch.testing.assert_close(made, fresh.prior.motion(chance * sizes, past))
 
 
 def test_a_file_rebuilds_it(network, tmp_path):
