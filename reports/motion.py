@@ -10,6 +10,7 @@ person. To go on after a stop, run the same command again: what has been trained
 
 from __future__ import annotations
 
+import math
 import shlex
 import shutil
 import sys
@@ -70,6 +71,15 @@ def shared(args: Namespace) -> list[object]:
     return [one for flag, value in pairs if value is not None for one in (flag, value)]
 
 
+def with_nan(value: object) -> object:
+    """What JSON made null of is nan again."""
+    if isinstance(value, dict):
+        return {name: with_nan(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [with_nan(one) for one in value]
+    return math.nan if value is None else value
+
+
 def main(args: Namespace) -> None:
     prepare(args, *(path for path in (args.people, args.poses) if path is not None))
     runs = Runs(args)
@@ -78,7 +88,10 @@ def main(args: Namespace) -> None:
     options = ["-m", *weights, "--split", "all", "-seeds", args.seeds, "-pictures", 1, *shared(args)]
     metrics = runs.measure("measured", "headmotion_test.py", *options)
     folder = runs.out / "measured"
-    parts: list[object] = [SAID.format(seeds=args.seeds).replace("\n", " "), markdown(metrics["rows"])]
+    parts: list[object] = [
+        SAID.format(seeds=args.seeds).replace("\n", " "),
+        markdown(with_nan(metrics["rows"])),
+    ]
     for name, what in PICTURES.items():
         shutil.copyfile(next(folder.glob(f"{name}*.png")), args.assets / f"motion_{name}.png")
         parts.append(picture(f"motion_{name}.png", what))

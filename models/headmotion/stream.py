@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from models.headmotion.generative import HeadMotion
-from models.headmotion.original import RotateAudio
+from models.headmotion.original import CONTEXT, SAMPLES, RotateAudio
 from utils.audio.loudness import DELTAS, Levels, features
 
 OVERLAP = 12  # frames: 0.48 s of a window are made again by the next
@@ -45,37 +45,38 @@ def motion_stream(
         filled = np.where(np.isnan(window), running.range()[0], window)
         return features(filled, running, before=max(DELTAS))
 
-    rows = windows(pieces, network.past + max(DELTAS), network.frames, np.full(1, np.nan, np.float32))
+    silence = np.full(1, np.nan, np.float32)  # in dB it is what pauses turn out to be
+    rows = windows(pieces, network.past + max(DELTAS), network.frames, network.frames - OVERLAP, silence)
     return carry_on(network, rows, prepare, seed, scale)
 
 
 def sound_motion_stream(
     network: RotateAudio, pieces: Iterable[np.ndarray], scale: float = 1.0
 ) -> Iterator[np.ndarray]:
-    """Pieces (k, 7, 640) of windows of sound, at a root mean square of 1 -> as `motion_stream`"""
-    silence = np.zeros((1, 7, 640), np.float32)
-    rows = windows(pieces, network.past, network.frames, silence)
+    """Pieces (k, 640) of frames of sound, at a root mean square of 1 -> as `motion_stream`"""
+    before, after = network.past + CONTEXT, network.frames + CONTEXT
+    rows = windows(pieces, before, after, network.frames - OVERLAP, np.zeros((1, SAMPLES), np.float32))
     return carry_on(network, rows, lambda window, _: window, 0, scale)
 
 
 def windows(
-    pieces: Iterable[np.ndarray], past: int, frames: int, pad: np.ndarray
+    pieces: Iterable[np.ndarray], before: int, after: int, hop: int, pad: np.ndarray
 ) -> Iterator[tuple[np.ndarray, int, int]]:
-    """Pieces (k, ...) of rows -> windows (past + frames, ...), how many of the last rows are new, how many are kept
+    """Pieces (k, ...) of rows -> windows (before + after, ...), how many of the last rows are new, how many are kept
 
-    Each begins where the one before was kept to. pad (1, ...): what is before the first row and after the last.
+    What is kept are the `hop` rows that follow the first `before` ones; the next window begins so much later. pad (1,
+    ...): what is before the first row and after the last.
     """
-    hop, new = frames - OVERLAP, frames
-    held = np.repeat(pad, past, axis=0)
+    held, new = np.repeat(pad, before, axis=0), after
     for piece in pieces:
         held = np.concatenate([held, np.asarray(piece, np.float32)])
-        while len(held) >= past + frames:
-            yield held[: past + frames], new, hop
+        while len(held) >= before + after:
+            yield held[: before + after], new, hop
             held, new = held[hop:], hop
-    while len(held) > past:
-        missing = max(0, past + frames - len(held))
-        keep = min(hop, len(held) - past)
-        yield np.concatenate([held, np.repeat(pad, missing, axis=0)])[: past + frames], new, keep
+    while len(held) > before:
+        missing = max(0, before + after - len(held))
+        keep = min(hop, len(held) - before)
+        yield np.concatenate([held, np.repeat(pad, missing, axis=0)])[: before + after], new, keep
         held, new = held[hop:], hop
 
 
