@@ -35,7 +35,7 @@ SAID = """Motion of free speech by people that the network has not seen: for eac
 each clip chance makes {seeds} motions, streamed as the demo does; a clip begins at rest, as a photo does. A head that
 stands still, another person's true motion beside the same sound, and chance without ears are what to compare with."""
 PICTURES = {
-    "spectra": "Power of head motion by frequency, mean over clips",
+    "spectra": "Power of head motion by frequency, geometric mean over clips",
     "tracks": "Angles of one clip's heads: two seeds of what chance makes, and the true one; below, the loudness",
 }
 

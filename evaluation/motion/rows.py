@@ -31,6 +31,9 @@ class Deaf(nn.Module):
         self.network, self.past, self.frames = network, network.past, network.frames
         self.deviation = network.deviation
 
+    def begin(self, chance: Tensor) -> Tensor:
+        return self.network.begin(chance)
+
     def go_on(self, chance: Tensor, past: Tensor, loudness: Tensor) -> Tensor:
         prior = self.network.prior
         return prior.motion(chance * prior.level.exp(), past)

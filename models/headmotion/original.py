@@ -87,6 +87,10 @@ class RotateAudio(nn.Module):
         weights, bias = chosen.split([chosen.shape[1] - 6, 6], dim=1)
         return heard[:, self.past :] @ weights.unflatten(1, (-1, 6)) + bias.unsqueeze(1)
 
+    def begin(self, chance: Tensor) -> Tensor:
+        """(B, P, 6) -> as many frames at rest"""
+        return torch.zeros_like(chance)
+
     @torch.no_grad()
     def go_on(self, chance: Tensor, past: Tensor, sound: Tensor) -> Tensor:
         """As `HeadMotion.go_on`; there is no chance in it."""

@@ -39,11 +39,11 @@ class MotionPrior(nn.Module):
         self.register_buffer("level", torch.zeros(6))  # logarithms of the pushes' sizes
         self.register_buffer(
             "loud", torch.zeros(2, len(BUMPS))
-        )  # of each bump: its mean, what more of it does
-        for name, shape in dict(
-            carry=(6, frames, past), root=(6, frames, frames), unroot=(6, frames, frames)
-        ).items():
-            self.register_buffer(name, torch.zeros(shape), persistent=False)
+        )  # of each bump its mean, and what more of it does
+        self.register_buffer("before", torch.zeros(6, past, past), persistent=False)
+        self.register_buffer("carry", torch.zeros(6, frames, past), persistent=False)
+        self.register_buffer("root", torch.zeros(6, frames, frames), persistent=False)
+        self.register_buffer("unroot", torch.zeros(6, frames, frames), persistent=False)
         self.prepare()
         self.register_load_state_dict_post_hook(lambda module, _: module.prepare())
 
@@ -114,13 +114,18 @@ class MotionPrior(nn.Module):
         places = torch.arange(self.past + self.frames, device=curves.device)
         whole = curves[:, (places[:, None] - places).abs()]
         whole = whole + NOISE * torch.eye(len(places), dtype=whole.dtype, device=whole.device)
-        before, across, after = whole[:, : self.past, : self.past], whole[:, self.past :, : self.past], None
+        before, across = whole[:, : self.past, : self.past], whole[:, self.past :, : self.past]
         carry = torch.linalg.solve(before, across.mT).mT
         after = whole[:, self.past :, self.past :] - carry @ across.mT
         root = torch.linalg.cholesky(after)
+        self.before.copy_(torch.linalg.cholesky(before))
         self.carry.copy_(carry)
         self.root.copy_(root)
         self.unroot.copy_(torch.linalg.inv(root))
+
+    def begin(self, chance: Tensor) -> Tensor:
+        """chance (B, P, 6), white -> a past (B, P, 6), standard, of a head that has been moving for long"""
+        return torch.einsum("apq,bqa->bpa", self.before, chance)
 
     def expected(self, past: Tensor) -> Tensor:
         """past (B, P, 6), standard -> (B, F, 6): how it would go on without chance, back to rest"""

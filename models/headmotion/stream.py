@@ -17,7 +17,7 @@ from models.headmotion.original import CONTEXT, SAMPLES, RotateAudio
 from utils.audio.loudness import DELTAS, Levels, features
 
 OVERLAP = 12  # frames: 0.48 s of a window are made again by the next
-EASE = 25  # frames over which a head leaves its rest
+EASE = 25  # frames over which a head leaves its rest for the motion that it would be in
 LIMITS = np.array(
     [0.436, 0.436, 0.436, 0.35, 0.35, 0.25], np.float32
 )  # 25 degrees; face widths; log of the scale
@@ -90,7 +90,7 @@ def carry_on(
     """Windows of `windows` -> pieces of motion (n, 6). prepare: makes of a window's rows what the network hears"""
     device = network.deviation.device
     deviation = network.deviation
-    past, begin = torch.zeros(1, network.past, 6, device=device), 0
+    past, begin = network.begin(noise(seed, -1, network.past).to(device)), 0
     bound = torch.from_numpy(LIMITS).to(device) / deviation
     for number, (window, new, keep) in enumerate(rows):
         heard = torch.from_numpy(np.ascontiguousarray(prepare(window, new))).to(device)[None]
@@ -103,7 +103,7 @@ def carry_on(
 
 
 def noise(seed: int, number: int, frames: int) -> Tensor:
-    """The chance of a window: (1, F, 6), the same for the same seed and number"""
+    """The chance of a window, of number -1 that of the past: (1, F, 6), the same for the same seed and number"""
     generator = torch.Generator().manual_seed((seed * 1_000_003 + number) % 2**63)
     return torch.randn(1, frames, 6, generator=generator)
 
