@@ -86,7 +86,7 @@ class MotionTable:
         return pooled([(sum(values), len(values)) for values in sums.values()])
 
     def power(self, row: str) -> tuple[np.ndarray, np.ndarray]:
-        """-> frequencies (N,), power (6, N): the geometric mean over clips, so that no lively person outweighs others"""
+        """-> frequencies (N,), power (6, N): the geometric mean over clips: no lively person outweighs others"""
         found = [
             [figures.spectrum(motion) for motion in motions[row] if len(motion) >= figures.WINDOW]
             for motions in self.motions.values()
