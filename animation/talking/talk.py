@@ -50,10 +50,8 @@ def talk(networks: Networks, wish: Wish, watch: Watch = unwatched, clock: Stopwa
     clock = clock or Stopwatch()
     wish.check_places()
     sound = count_sound_frames(wish.speech)
-    if wish.person and is_video(wish.person):
-        scene = VideoScene(networks, wish, sound, clock, lambda frames, count: watch("faces", frames, count))
-    else:
-        scene = PhotoScene(networks, wish, sound, clock)
+    kind = VideoScene if wish.person and not wish.moves and is_video(wish.person) else PhotoScene
+    scene = kind(networks, wish, sound, clock, lambda frames, count: watch("faces", frames, count))
     writable_folder(wish.folder)
     windows = clock.through("sound", listen(wish, networks.at_net))
     with (
