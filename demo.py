@@ -7,7 +7,8 @@
     python demo.py -size 256                                  the face alone, 256 x 256; --crop: the network's 128 x 128
     python demo.py --panel --paste_back --save_landmarks      more views of the same face, beside NAME.mp4
     python demo.py -at_model weights/atnet.safetensors        landmarks by the paper's AT-net, or by an NR-net's weights
-    python demo.py --head_motion learned --seed 2             a head that moves as heads do while this is said
+    python demo.py --seed 2                                   the same, but the head moves in another way
+    python demo.py --head_motion none                         the head stands still
     python demo.py --head_motion VIDEO                        as somebody's head moves; or of a file, MOTION.npy
     python demo.py --blink off                                eyes that stay as the photo has them
 
@@ -24,7 +25,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from animation.heads.motion import LEARNED, STILL, check_choice
+from animation.heads.motion import LEARNED, check_choice
 from animation.talking.jobs import Job, read_jobs, run_jobs
 from animation.talking.networks import Networks, load_networks
 from animation.talking.talk import Made, talk
@@ -48,8 +49,8 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
         "--photo",
         type=Path,
         nargs="+",
-        help="photo of a face, or a video of somebody (default: scikit-image's astronaut); several photos, for "
-        "--head_motion: the one that looks at the camera",
+        help="photo of a face, or a video of somebody (default: scikit-image's astronaut); of several "
+        "photos the one that looks at the camera",
     )
     add_flag(flags, "in_file", "-i", type=Path, help="any audio or video file (default audio/speech.wav)")
     add_flag(
@@ -89,9 +90,8 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
     add_flag(
         flags,
         "head_motion",
-        default=STILL,
-        help="of a photo: none (default), learned, a file of motion (T, 6), or a video, whose head's motion is taken; "
-        "of a video, its best picture is the photo",
+        help="learned (default for photos), none, a file of motion (T, 6), or a video, whose head's motion is taken; "
+        "a video of the person itself moves as it did, and with this flag lends its best picture as the photo",
     )
     add_number(flags, "motion_scale", 1.0, "of the head's motion", least=0, below=10)
     add_number(flags, "seed", 1, "another number is another learned motion", least=0)
@@ -124,11 +124,6 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
     args.sound_given = args.in_file is not None
     args.person, *args.others = args.person or [None]
     check_choice(args.head_motion)
-    if args.others and args.head_motion == STILL:
-        raise UserError(
-            f"{args.others[0]}: several photos are for --head_motion; give one, or --head_motion learned"
-        )
-    args.in_file = args.in_file or ROOT / "audio/speech.wav"
     if args.crop and args.size:
         raise UserError("--crop and -size: one says 128 pixels, the other says how many; give one of them")
     return args
@@ -158,7 +153,7 @@ def make_list(args: Namespace) -> None:
 
     def make(job: Job) -> None:
         key = (job.args.at_model, job.args.vg_model, job.args.lstm, job.args.cuda, job.args.device_ids)
-        key += (job.args.head_motion == LEARNED and job.args.hm_model,)
+        key += (moves(job.args),)
         if key not in networks:
             networks.clear()  # those of one kind at a time
             networks[key] = load_for(job.args)
@@ -184,10 +179,13 @@ def make_list(args: Namespace) -> None:
 
 
 def load_for(args: Namespace) -> Networks:
-    moving = args.hm_model if args.head_motion == LEARNED else None
-    return load_networks(
-        args.at_model, args.vg_model, pick_device(args.cuda, args.device_ids), args.lstm, moving
-    )
+    device = pick_device(args.cuda, args.device_ids)
+    return load_networks(args.at_model, args.vg_model, device, args.lstm, moves(args))
+
+
+def moves(args: Namespace) -> Path | None:
+    """The weights that move heads, where the flags may ask for them"""
+    return args.hm_model if args.head_motion in (None, LEARNED) else None
 
 
 def say_faceless(wish: Wish, made: Made) -> None:

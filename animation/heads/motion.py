@@ -13,7 +13,7 @@ from models.headmotion.stream import LIMITS, ease, motion_stream, within
 from utils.audio import FPS
 from utils.audio.loudness import LoudnessStream
 from utils.errors import UserError, note
-from utils.face.detector import FaceDetector, fill_gaps
+from utils.face.detector import FaceDetector
 from utils.face.pose import Pose, fit_track, motion_of, smooth_pose
 from utils.media.kinds import is_video
 from utils.media.playback import Recording
@@ -24,9 +24,9 @@ SMOOTHING = 1.0 / FPS  # seconds, of a pose track out of a video
 CHOICES = "give none, learned, a .npy file of head motion (T, 6), or a video of somebody"
 
 
-def check_choice(choice: str) -> str:
+def check_choice(choice: str | None) -> str | None:
     """--head_motion as it was given. Raises UserError for what is no such choice; looks into no file."""
-    if choice not in (STILL, LEARNED) and not Path(choice).is_file():
+    if choice not in (None, STILL, LEARNED) and not Path(choice).is_file():
         raise UserError(f"--head_motion {choice}: no such file; {CHOICES}")
     return choice
 
@@ -105,7 +105,7 @@ def video_motion(
     recording = Recording(path)
     wanted = int(-(-frames * recording.rate // FPS))
     pictures = watch(recording.forwards(wanted), wanted)
-    points = fill_gaps(np.stack(list(detector.track_stream(pictures))), longest=int(recording.rate))
+    points = np.stack(list(detector.track_stream(pictures)))
     seen = ~np.isnan(points).any(axis=(1, 2))
     if seen.sum() < recording.rate / 2:
         raise UserError(
@@ -116,7 +116,6 @@ def video_motion(
             f"{path}: {int((~seen).sum())} of {len(seen)} frames show no face; its motion goes on without them"
         )
     pose = smooth_pose(fit_track(points[seen])[0], SMOOTHING * float(recording.rate))
-    track, rate = motion_of(pose), float(recording.rate) / FPS
-    places = np.arange(int((len(track) - 1) / rate) + 1) * rate
-    numbers = np.arange(len(track))
+    track, numbers, rate = motion_of(pose), np.flatnonzero(seen), float(recording.rate) / FPS
+    places = np.arange(int((len(points) - 1) / rate) + 1) * rate
     return np.column_stack([np.interp(places, numbers, values) for values in track.T]).astype(np.float32)

@@ -13,7 +13,7 @@ from animation.blinks import blink_stream
 from animation.composition import Change, Light
 from animation.heads.motion import LEARNED, given_motion, learned_motion
 from animation.heads.references import best_picture, check_turn, unfitness
-from animation.heads.turning import turned_landmarks
+from animation.heads.turning import landmarks_in_picture, turned_landmarks
 from animation.original import is_original
 from animation.stream import frame_stream, landmark_stream, rechunk
 from animation.talking.faces import chooser, find_subject
@@ -46,7 +46,7 @@ def best_face(networks: Networks, wish: Wish, watch: Callable[[Iterable, int], I
         return find_subject(default_photo(), networks, wish)
     wishes = [replace(wish, person=path) for path in (wish.person, *wish.others)]
     faces = [find_subject(read_photo(one.person), networks, one) for one in wishes]
-    return min(faces, key=lambda face: unfitness(face.landmarks))
+    return min(faces, key=lambda face: unfitness(landmarks_in_picture(face.landmarks, face.transform)))
 
 
 class PhotoScene:

@@ -19,8 +19,9 @@ class Wish:
     size, crop, panel, paste_back, save_landmarks: which files (`animation.views.choose_views`). blink: None stands for
     blinks in a photo and none in a video, whose eyes have their own. face: of several, which (`face_choice`). hold: a
     video shorter than the speech stands still at its end, instead of going back and forth. head_motion: none, learned,
-    or a file (`animation.heads.motion`); it makes a photo of a video, its best picture. motion_scale: of the motion;
-    seed: of the chance in it. others: more photos of the person.
+    or a file (`animation.heads.motion`), each of which makes a photo of a video, its best picture; None stands for
+    learned of a photo and for its own of a video. motion_scale: of the motion; seed: of the chance in it. others: more
+    photos of the person.
     """
 
     speech: Path
@@ -36,7 +37,7 @@ class Wish:
     blink_seed: int = 8
     face: int | tuple[float, float] | None = None
     hold: bool = False
-    head_motion: str = STILL
+    head_motion: str | None = None
     motion_scale: float = 1.0
     seed: int = 1
     others: tuple[Path, ...] = ()
@@ -67,12 +68,12 @@ class Wish:
     @property
     def moves(self) -> bool:
         """Whether the head moves, other than a video has it"""
-        return self.head_motion != STILL
+        return self.head_motion not in (None, STILL)
 
     @property
     def motion_file(self) -> Path | None:
         """Whence the motion comes, where that is a file"""
-        return None if self.head_motion in (STILL, LEARNED) else Path(self.head_motion)
+        return None if self.head_motion in (None, STILL, LEARNED) else Path(self.head_motion)
 
     @property
     def subject(self) -> str:
