@@ -19,7 +19,7 @@ class Opinion(NamedTuple):
 
 
 class RhythmicDiscriminator(nn.Module):
-    """Pictures of any size from 64 on; width 32, layers 4 and scales 1 are the paper's. Each scale sees half the last."""
+    """Pictures of any size from 64 on; width 32, layers 4, scales 1 are the paper's. Each scale halves the size."""
 
     def __init__(self, width: int = 32, layers: int = 4, scales: int = 1) -> None:
         super().__init__()

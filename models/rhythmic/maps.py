@@ -152,7 +152,7 @@ def pseudo_flow(source: Tensor, target: Tensor, size: int) -> tuple[Tensor, Tens
 
 
 def hull_depth(points: Tensor, size: int) -> Tensor:
-    """points (B, N, 2) -> (B, 1, size, size): how many pixels each pixel lies within their convex hull, below 0 beyond"""
+    """points (B, N, 2) -> (B, 1, size, size): pixels from each pixel to their convex hull, below 0 beyond"""
     angles = torch.arange(DIRECTIONS, device=points.device) * (2 * math.pi / DIRECTIONS)
     normals = torch.stack([angles.cos(), angles.sin()])  # (2, D)
     support = (points @ normals).amax(1)  # (B, D)
