@@ -224,10 +224,10 @@ class RhythmicNet(nn.Module):
         if self.config["spade_combine"]:
             pairs = ((self.see_ref, ref), (self.see_ani, ani))
             maps = [see(torch.cat([one.used, one.weight], dim=1)) for see, one in pairs if see is not None]
-            raw = None
+            frames, raw = self.main.fine(x, labels, maps, style.kernels), None
             if self.config["add_raw_loss"] and self.training:
                 raw = self.main.fine(x, labels, [], style.kernels, remember=False)
-            return self.main.fine(x, labels, maps, style.kernels), raw, None
+            return frames, raw, None
         raw = frames = self.main.fine(x, labels, [], style.kernels)
         blended = None
         if ani.used is not None:
