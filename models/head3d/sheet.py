@@ -103,8 +103,10 @@ def make_sheet(
     corners = i[:-1, :-1], i[:-1, 1:], i[1:, :-1], i[1:, 1:]
     above, below = np.stack(corners[:3], -1), np.stack([corners[3], *corners[1:3]], -1)
     triangles = np.concatenate([above.reshape(-1, 3), below.reshape(-1, 3)])
-    tensors = (torch.from_numpy(one.astype(np.float32)) for one in (points, depths, share * edge))
-    return Sheet(rest, *tensors, torch.from_numpy(triangles))
+    share = share * edge
+    moving = (share[triangles] > 0).any(1)  # what never moves need not be drawn: it is behind all else
+    tensors = (torch.from_numpy(one.astype(np.float32)) for one in (points, depths, share))
+    return Sheet(rest, *tensors, torch.from_numpy(triangles[moving]))
 
 
 def _extent(rest: Pose, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
