@@ -25,6 +25,8 @@ from models.lips.judges import SpeechJudge, SyncNet
 from models.nrnet import NRNet
 from models.options import Stored, check_weights, refuse_nonfinite, skeleton
 from models.reading.reader import LipReader
+from models.rhythmic.discriminator import RhythmicDiscriminator
+from models.rhythmic.generator import RhythmicNet
 from models.vgnet import VGNet
 from models.whisper import WhisperEncoder
 from utils.errors import UserError, reason
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
 FORMAT = "talking-face network"
 SPEECH = (ATNet, ATNetSingle, WhisperATNet, NRNet)  # networks that make coefficients of speech
 LIPS = (LipToSpeech, SpeechJudge, SyncNet, LipReader)
-HEADS = (HeadMotion, RotateAudio)
+HEADS = (HeadMotion, RotateAudio, RhythmicNet, RhythmicDiscriminator)
 FACES = (VGNet, Discriminator, WhisperEncoder)
 NETWORKS = {network.__name__: network for network in (*SPEECH, *FACES, *LIPS, *HEADS)}
 
