@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from data.atnet import HeardSamples, SpeechSamples, whole_clip
 from data.splits import clip_ids, held_out, spread
-from data.store import ClipStore
+from data.store import ClipStore, aligned_store
 from models import ATNet, ATNetSingle, WhisperATNet, WhisperEncoder, load_model
 from training.export import start_from
 from training.flags import add_training_flags
@@ -160,7 +160,7 @@ def train(args: Namespace, device: torch.device) -> None:
         raise UserError(
             "-encoder: is for -features whisper without -load_model, whose weights have an encoder"
         )
-    store = ClipStore(args.dataset_dir)
+    store = aligned_store(args.dataset_dir)
     basis_path = args.pca or default_basis_path(args.dataset_dir)
     basis = LandmarkBasis.load(basis_path)
     refuse_leaks(basis_path, held_out(store, args.dataset, args.splits))

@@ -33,7 +33,7 @@ from torch.nn.utils.rnn import pad_sequence
 from animation.stream import network_input
 from data.atnet import clip_motion
 from data.splits import clip_ids, spread
-from data.store import Clip, ClipStore
+from data.store import Clip, aligned_store
 from evaluation.flags import add_evaluation_flags, heard, parse_command
 from evaluation.landmark_metrics import mean, mouth_distance, pause_opening
 from evaluation.output import progress
@@ -159,7 +159,7 @@ def write_video(sample: Sample, made: np.ndarray, folder: Path) -> None:
 
 def evaluate(args: Namespace, device: torch.device) -> None:
     torch.backends.cudnn.deterministic = True
-    network, store = load_network(args, device), ClipStore(args.dataset_dir)
+    network, store = load_network(args, device), aligned_store(args.dataset_dir)
     basis = LandmarkBasis.of(network)
     ids = spread(clip_ids(store, args.dataset, args.split, args.splits), args.clips)
     folder = writable_folder(args.sample_dir)

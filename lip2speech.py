@@ -28,7 +28,7 @@ from data.lips.mouths import change_mouths
 from data.lips.speech import MouthSamples
 from data.lips.subjects import SUBJECTS, subject, subject_ids
 from data.splits import ids_hash, spread
-from data.store import ClipStore
+from data.store import ClipStore, aligned_store
 from models import load_model
 from models.lips.generator import LipToSpeech, Speech
 from models.lips.judges import LEAST_FRAMES
@@ -169,7 +169,7 @@ def validate(model: LipToSpeech, store: ClipStore, ids: list[str], device: torch
 
 def train(args: Namespace, device: torch.device) -> None:
     """The loop: batch, discriminators' and sync net's updates, generator's update; now and then a validation."""
-    store = ClipStore(args.dataset_dir)
+    store = aligned_store(args.dataset_dir)
     ids = dict(train=ids_of(args, store, "train"), val=ids_of(args, store, "val", optional=True))
     if args.epochs:
         args.steps = -(-args.epochs * len(ids["train"]) // (args.batch_size * args.accumulate * world_size()))
@@ -206,7 +206,7 @@ def measure(args: Namespace, device: torch.device) -> None:
     """Prints the validation figures of weights on a split; lip2speech_test.py has the paper's figures"""
     if not is_main():
         return
-    store = ClipStore(args.dataset_dir)
+    store = aligned_store(args.dataset_dir)
     model = load_model(args.load_model, device, expect=LipToSpeech)
     errors = validate(model, store, ids_of(args, store, args.mode), device)
     print(

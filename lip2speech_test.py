@@ -33,7 +33,7 @@ from torch import Tensor
 from data.lips.speech import mouth_clip
 from data.lips.subjects import SUBJECTS, subject, subject_ids
 from data.splits import spread
-from data.store import Clip, ClipStore
+from data.store import Clip, aligned_store
 from evaluation.definitions import definitions
 from evaluation.flags import add_clip_flags, parse_command
 from evaluation.intervals import split_intervals
@@ -142,7 +142,7 @@ def score(
 
 def evaluate(args: Namespace, device: torch.device) -> None:
     torch.backends.cudnn.deterministic = True
-    network, store = load_network(args, device), ClipStore(args.dataset_dir)
+    network, store = load_network(args, device), aligned_store(args.dataset_dir)
     ids = spread(subject_ids(store, args.subject, args.split, args.splits, args.dataset), args.clips)
     voices, judges = Voices(store, args.speaker_wav), dict(wer=GridRecogniser())
     if args.whisper is not None:

@@ -26,7 +26,7 @@ from torch.utils.data import DataLoader
 from data.lips.mouths import change_mouths
 from data.lips.words import FRAMES, WholeWords, WordSamples, word_classes, word_ids
 from data.splits import spread
-from data.store import ClipStore
+from data.store import ClipStore, aligned_store
 from models import load_model
 from models.reading.reader import LipReader, Reading
 from training.flags import add_training_flags
@@ -128,7 +128,7 @@ def validate(
 
 def train(args: Namespace, device: torch.device) -> None:
     """The loop: a batch read from the mouth, and from mouth and sound; the losses; now and then a validation."""
-    store = ClipStore(args.dataset_dir)
+    store = aligned_store(args.dataset_dir)
     ids = dict(
         train=word_ids(store, "train", args.splits), val=word_ids(store, "val", args.splits, optional=True)
     )
@@ -164,7 +164,7 @@ def measure(args: Namespace, device: torch.device) -> None:
     """Prints the accuracy of weights on a split; lipread_test.py has the rest"""
     if not is_main():
         return
-    store = ClipStore(args.dataset_dir)
+    store = aligned_store(args.dataset_dir)
     model = load_model(args.load_model, device, expect=LipReader)
     errors = validate(model, store, word_ids(store, args.mode, args.splits), device, args.test_aug)
     said = {name.removesuffix("_error"): 100 * (1 - value) for name, value in errors.items()}

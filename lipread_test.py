@@ -35,7 +35,7 @@ import torch
 
 from data.lips.words import labels, word_ids
 from data.splits import spread
-from data.store import ClipStore
+from data.store import aligned_store
 from evaluation.definitions import definitions
 from evaluation.flags import add_clip_flags, parse_command
 from evaluation.intervals import split_intervals
@@ -161,7 +161,7 @@ def load_noises(path: Path | None) -> dict[str, list[np.ndarray]]:
 
 def evaluate(args: Namespace, device: torch.device) -> None:
     torch.backends.cudnn.deterministic = True
-    network, store = load_network(args, device), ClipStore(args.dataset_dir)
+    network, store = load_network(args, device), aligned_store(args.dataset_dir)
     classes = names_of(network, store, args.model_name)
     ids = spread(word_ids(store, args.split, args.splits), args.clips)
     labels(ids, classes, store.path)  # a word that the network does not know is said before any work

@@ -23,7 +23,7 @@ import torch
 from animation.whole_faces import hear, load_speaker, motion_of
 from data.atnet import clip_motion
 from data.splits import clip_ids, spread
-from data.store import Clip, ClipStore
+from data.store import Clip, aligned_store
 from evaluation.definitions import definitions
 from evaluation.flags import add_clip_flags, parse_command
 from evaluation.noise import (
@@ -138,7 +138,7 @@ def measure(networks: dict[str, NRNet], clip: Clip, size: int, versions: dict) -
 
 def evaluate(args: Namespace, device: torch.device) -> None:
     networks, recordings = load_networks(args.model_name, device), read_recordings(args.in_noise)
-    store = ClipStore(args.dataset_dir)
+    store = aligned_store(args.dataset_dir)
     ids = spread(clip_ids(store, args.dataset, args.split, args.splits), args.clips)
     writable_folder(args.sample_dir)
 

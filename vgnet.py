@@ -22,7 +22,7 @@ from torch import nn
 from data.augment import augment
 from data.loader import step_loader
 from data.splits import clip_ids
-from data.store import ClipStore
+from data.store import ClipStore, aligned_store
 from data.vgnet import PortraitSamples
 from models import Discriminator, MouthDiscriminator, VGNet, VGOutput, load_model
 from models.reading.critic import ReadingCritic
@@ -161,7 +161,7 @@ def warm_start(model: VGNet, path: Path | None) -> None:
 
 def open_store(path: Path) -> ClipStore:
     """Raises UserError for crops of a size that VG-net cannot halve four times."""
-    store = ClipStore(path)
+    store = aligned_store(path)
     if store.size % 16:
         raise UserError(f"{path}: VG-net needs crops of a multiple of 16 pixels, not {store.size}")
     return store

@@ -35,7 +35,7 @@ from torch import nn
 from animation.clips import Animation, Example, example_index, from_sound, landmark_noise, write_video
 from animation.original import is_original
 from data.splits import clip_ids, spread
-from data.store import Clip, ClipStore
+from data.store import Clip, aligned_store
 from evaluation.flags import add_evaluation_flags, heard, parse_command
 from evaluation.landmark_metrics import mean
 from evaluation.output import progress
@@ -204,7 +204,7 @@ def lip_judge(reader: LipReader | None, args: Namespace, clips: Iterable[Clip]) 
 
 def evaluate(args: Namespace, device: torch.device) -> None:
     torch.backends.cudnn.deterministic = True
-    store = ClipStore(args.dataset_dir)
+    store = aligned_store(args.dataset_dir)
     networks = Networks.load(args, store.size, device)
     ids = spread(clip_ids(store, args.dataset, args.split, args.splits), args.clips)
     lips = lip_judge(networks.reader, args, (store[id] for id in ids))

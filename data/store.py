@@ -1,6 +1,9 @@
 """The clip store: one HDF5 file (or a folder of them) that holds aligned faces, landmarks and sound. Layout, version 1:
 
-    attributes          format, version, fps, sample_rate, size, template (68, 2), parameters and versions (JSON)
+    attributes          format, version, fps, sample_rate, size, template (68, 2), parameters and versions (JSON);
+                        parameters' crop is "aligned" (each frame by itself: the face stands still; also where it is
+                        missing) or "static" (one square a clip, in which the head moves: transforms are all the same,
+                        and landmarks are denoised, source_landmarks as they were found)
     index/ids           (C,) text, the clips' ids, sorted; index/splits (C,) text; index/lengths (C,) frames of each
     clips/<id>/         an id is a path such as s1/bbaf2n or ABOUT/train/ABOUT_00001
       frames            (bytes,) uint8, all pictures back to back, JPEG or PNG; frame_ends (T,) int64, where each ends
@@ -45,6 +48,10 @@ from utils.cli import parser
 from utils.errors import UserError, reason, run
 
 FORMAT, VERSION = "talking-face clip store", 1
+ALIGNED, STATIC = (
+    "aligned",
+    "static",
+)  # how a store's crops were cut: following the face, or one square a clip
 LARGEST = 1 << 14  # side of a picture, in pixels
 OPEN_FILES = (
     16  # of a folder, in each process: an open one takes half a megabyte, opening it half a millisecond
@@ -81,10 +88,10 @@ class ClipStore:
         with open_store(path) as file:
             attributes = read_attributes(file)
             self.attributes = attributes if not self._places else self.attributes
-            if attributes["size"] != self.size:
-                raise UserError(
-                    f"{path}: its crops are {attributes['size']} pixels, the other files' {self.size}"
-                )
+            size, crop = attributes["size"], crop_of(attributes["parameters"])
+            if (size, crop) != (self.size, self.crop):
+                others = f"{self.size} pixels, {self.crop}"
+                raise UserError(f"{path}: its crops are {size} pixels, {crop}, the other files' {others}")
             ids, splits, lengths = read_index(file)
             self._places.update(dict.fromkeys(ids, path))
             self.splits.update(zip(ids, splits, strict=True))
@@ -94,6 +101,11 @@ class ClipStore:
     def size(self) -> int:
         """Side of the crops, in pixels"""
         return self.attributes["size"]
+
+    @property
+    def crop(self) -> str:
+        """ALIGNED or STATIC"""
+        return crop_of(self.attributes["parameters"])
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -128,6 +140,21 @@ class ClipStore:
 
     def __getstate__(self) -> dict:
         return {**self.__dict__, "_open": {}}
+
+
+def crop_of(parameters: dict) -> str:
+    """How a store's crops were cut; older stores do not say, and are aligned."""
+    return str(parameters.get("crop", ALIGNED))
+
+
+def aligned_store(path: Path | str) -> ClipStore:
+    """The store, for what was made for faces that stand still. Raises UserError for one whose heads move."""
+    store = ClipStore(path)
+    if store.crop != ALIGNED:
+        raise UserError(
+            f"{path}: its crops are {store.crop}, and this needs aligned faces; make a store with --crop aligned"
+        )
+    return store
 
 
 def group_of(id: str) -> str:

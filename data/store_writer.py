@@ -15,7 +15,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from data.store import FORMAT, VERSION, open_store, read_attributes, read_index
+from data.store import FORMAT, VERSION, crop_of, open_store, read_attributes, read_index
 from data.stores.clip import open_clip, write_checksums
 from data.stores.hdf5 import blaming, own
 from utils.errors import UserError
@@ -62,10 +62,11 @@ class StoreWriter:
                 self._check(read_attributes(store)["parameters"])
 
     def _check(self, parameters: dict) -> None:
+        begun = parameters | {"crop": crop_of(parameters)}
         for name, value in self.attributes["parameters"].items():
-            if parameters.get(name) != value:
+            if begun.get(name) != value:
                 raise UserError(
-                    f"{self.path}: was begun with {name} {parameters.get(name)}, not {value}; "
+                    f"{self.path}: was begun with {name} {begun.get(name)}, not {value}; "
                     f"give another name, or remove it and {self.parts.name}"
                 )
 
@@ -81,6 +82,12 @@ class StoreWriter:
             with open_store(self.path) as store:
                 done.update(read_index(store)[0])
         return done
+
+    def metadata(self, id: str) -> dict[str, str]:
+        """Of a clip that is written, packed or not. Raises UserError where it is damaged."""
+        part = self.parts / f"{id}.h5"
+        with open_store(part if part.exists() else self.path) as file:
+            return open_clip(id, file, 0, self.attributes["size"]).metadata
 
     def add(self, id: str, clip: ClipArrays) -> None:
         """Writes one clip, whole or not at all. Raises UserError where the disk does not let it, or for NaN."""

@@ -1,20 +1,29 @@
-"""One clip from file to arrays: frames, landmarks, aligned crops, sound."""
+"""One clip from file to arrays: frames, landmarks, crops of the face or the head, sound."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from itertools import pairwise
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from itertools import chain, pairwise
 from pathlib import Path
 
 import numpy as np
 
+from data.store import ALIGNED, STATIC
 from data.store_writer import ClipArrays
 from utils.audio import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 from utils.audio.mfcc import HOP, WINDOW, mfcc
 from utils.errors import UserError
-from utils.face.alignment import LARGEST_ZOOM, apply_transform, crop_face, crop_transforms
+from utils.face.alignment import (
+    LARGEST_ZOOM,
+    apply_transform,
+    crop_face,
+    crop_transforms,
+    denoise_moving,
+    static_transform,
+)
 from utils.face.detector import FaceDetector, fill_gaps
-from utils.media.read import read_audio, read_video, video_start
+from utils.media.read import read_video, stream_audio, video_start
 
 LARGEST_LOSS = 1 / 3  # of a clip's frames, that may be cut off for want of a face
 JUMP = 25  # grey levels, mean over the picture: a new shot. A head that turns before a wall makes 19, a talking one 2
@@ -33,15 +42,28 @@ class RawClip:
     sound: Path | None = None  # None: the video's own
     landmarks: Path | None = None  # precomputed, (T, 68, 2) source pixels; None: dlib finds them
     metadata: dict[str, str] = field(default_factory=dict)
+    done: frozenset[str] = frozenset()  # ids of its pieces that the store holds already
 
 
 @dataclass(frozen=True)
 class Crop:
-    """How faces are cut out: side in pixels, smoothing of the alignment in frames, JPEG quality (101: PNG)."""
+    """How faces are cut out: side in pixels, smoothing of the alignment in frames, JPEG quality (101: PNG).
+
+    kind: "aligned", each frame by itself, so that the face stands still; or "static", one square a clip, in which the
+    head moves. seconds: longer videos become pieces of this length; None: they stay whole, and in memory.
+    """
 
     size: int = 128
     smoothing: float = 2.0
     quality: int = 95
+    kind: str = ALIGNED
+    seconds: float | None = None
+
+    def parameters(self) -> dict:
+        """What a store says of it"""
+        crops = {"crop": self.kind, "size": self.size, "quality": self.quality}
+        smoothing = {"smoothing": self.smoothing} if self.kind == ALIGNED else {}
+        return crops | smoothing | ({"seconds": self.seconds} if self.seconds else {})
 
 
 def read_clip(clip: RawClip, crop: Crop, detector: FaceDetector | None) -> ClipArrays:
@@ -53,20 +75,38 @@ def read_clip(clip: RawClip, crop: Crop, detector: FaceDetector | None) -> ClipA
     Raises UserError with the reason where the clip is damaged, has no sound, or its face is lost or too small.
     """
     frames = list(read_video(clip.video))
-    count, audio, points = len(frames), _read_sound(clip, len(frames)), _landmarks(clip, frames, detector)
+    count, audio, points = len(frames), Sound(clip).read(len(frames)), _landmarks(clip, frames, detector)
     span = face_span(frames, points)
     frames, points = frames[span], fill_gaps(points[span])
     cut = dict(first_frame=str(span.start), source_frames=str(count)) if len(frames) < count else {}
     audio = audio[span.start * SAMPLES_PER_FRAME : span.stop * SAMPLES_PER_FRAME]
+    return cut_out(replace(clip, metadata=clip.metadata | cut), frames, points, audio, crop)
+
+
+def cut_out(
+    clip: RawClip, frames: Iterable[np.ndarray], points: np.ndarray, audio: np.ndarray, crop: Crop
+) -> ClipArrays:
+    """frames T pictures, of which one at a time is looked at; points (T, 68, 2); audio (640 T,) -> the clip's arrays
+
+    Raises UserError where the face is too small.
+    """
     transforms = crop_transforms(points, crop.size, crop.smoothing)
     zoom = float(np.hypot(transforms[:, 0, 0], transforms[:, 1, 0]).max())
     if zoom > LARGEST_ZOOM * crop.size / 128:
         raise UserError(f"the face is too small: it would be magnified {zoom:.1f} times")
+    frames = iter(frames)
+    first = next(frames)
+    size, landmarks = (first.shape[1], first.shape[0]), points
+    if crop.kind == STATIC:
+        landmarks = denoise_moving(points)
+        transforms = np.broadcast_to(static_transform(landmarks, crop.size, size), transforms.shape)
+    pictures = [
+        encode(crop_face(*pair, crop.size), crop.quality)
+        for pair in zip(chain([first], frames), transforms, strict=True)
+    ]
     return ClipArrays(
-        pictures=[
-            encode(crop_face(*pair, crop.size), crop.quality) for pair in zip(frames, transforms, strict=True)
-        ],
-        landmarks=apply_transform(transforms, points),
+        pictures=pictures,
+        landmarks=apply_transform(transforms, landmarks),
         source_landmarks=points,
         transforms=transforms,
         audio=audio,
@@ -74,9 +114,9 @@ def read_clip(clip: RawClip, crop: Crop, detector: FaceDetector | None) -> ClipA
         speaker=clip.speaker,
         transcript=clip.transcript,
         source=clip.source,
-        source_size=(frames[0].shape[1], frames[0].shape[0]),
+        source_size=size,
         split=clip.split,
-        metadata=clip.metadata | cut,
+        metadata=clip.metadata,
     )
 
 
@@ -109,16 +149,29 @@ def face_span(frames: list[np.ndarray], points: np.ndarray) -> slice:
     return span
 
 
-def _read_sound(clip: RawClip, frames: int) -> np.ndarray:
-    """(640 frames,): exactly as long as the pictures, silence added or the end cut off"""
-    sound, start = (clip.sound, None) if clip.sound else (clip.video, video_start(clip.video))
-    audio = read_audio(sound, SAMPLE_RATE, start)[: frames * SAMPLES_PER_FRAME]
-    missing = frames * SAMPLES_PER_FRAME - len(audio)
-    if missing > frames * SAMPLES_PER_FRAME / 2:
-        raise UserError(
-            f"its sound lasts {len(audio) / SAMPLE_RATE:.2f} s, its pictures {frames / FPS:.2f} s"
-        )
-    return np.pad(audio, (0, missing))
+class Sound:
+    """A clip's sound, read from the front in parts as long as its pictures; memory does not grow with its length.
+
+    Raises UserError where there is none that can be read.
+    """
+
+    def __init__(self, clip: RawClip) -> None:
+        sound, start = (clip.sound, None) if clip.sound else (clip.video, video_start(clip.video))
+        self._blocks = stream_audio(sound, SAMPLE_RATE, start=start)
+        self._rest = np.zeros(0, np.float32)
+
+    def read(self, frames: int) -> np.ndarray:
+        """The next (640 frames,), silence added where it ends early. Raises UserError where half of it would be."""
+        wanted, parts = frames * SAMPLES_PER_FRAME, [self._rest]
+        while sum(map(len, parts)) < wanted and (block := next(self._blocks, None)) is not None:
+            parts.append(block)
+        audio, self._rest = np.split(np.concatenate(parts), [wanted])
+        missing = wanted - len(audio)
+        if missing > wanted / 2:
+            raise UserError(
+                f"its sound lasts {len(audio) / SAMPLE_RATE:.2f} s, its pictures {frames / FPS:.2f} s"
+            )
+        return np.pad(audio, (0, missing))
 
 
 def _landmarks(clip: RawClip, frames: list[np.ndarray], detector: FaceDetector | None) -> np.ndarray:
@@ -130,12 +183,20 @@ def _landmarks(clip: RawClip, frames: list[np.ndarray], detector: FaceDetector |
 
 def _precomputed(path: Path, frames: int) -> np.ndarray:
     """(T, 68, 2) out of a .npy file; NaN rows stand for frames without a face"""
+    points = load_landmarks(path)
+    if len(points) != frames:
+        raise UserError(f"{path}: holds {points.dtype} {points.shape}, not ({frames}, 68, 2) numbers")
+    return points
+
+
+def load_landmarks(path: Path) -> np.ndarray:
+    """(any number, 68, 2) float32 out of a .npy file. Raises UserError."""
     try:
         points = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise UserError(f"{path}: no landmarks can be read ({error})") from error
-    if points.shape != (frames, 68, 2) or not np.issubdtype(points.dtype, np.number):
-        raise UserError(f"{path}: holds {points.dtype} {points.shape}, not ({frames}, 68, 2) numbers")
+    if points.ndim != 3 or points.shape[1:] != (68, 2) or not np.issubdtype(points.dtype, np.number):
+        raise UserError(f"{path}: holds {points.dtype} {points.shape}, not (frames, 68, 2) numbers")
     return points.astype(np.float32)
 
 

@@ -1,4 +1,4 @@
-"""The loop that GRID and LRW share: workers, torchrun, resume, the list of skipped clips, the picture to look at."""
+"""The loop that all corpora share: workers, torchrun, resume, the list of skipped clips, the picture to look at."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ import csv
 import os
 from argparse import ArgumentParser, Namespace
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import closing, nullcontext
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import lru_cache, partial
 from pathlib import Path
 
 from tqdm import tqdm
 
-from data.store import ClipStore
-from data.store_writer import StoreWriter
+from data.store import ALIGNED, STATIC, ClipStore
+from data.store_writer import ClipArrays, StoreWriter
 from preprocess.clip import Crop, RawClip, read_clip
 from preprocess.contact_sheet import draw_contact_sheet
+from preprocess.pieces import read_pieces, unfinished, video_of
 from preprocess.workers import Workers
 from utils.audio import FPS, SAMPLE_RATE
 from utils.distributed import gather, group, is_main, rank, take_for_all, world_size
@@ -46,13 +47,17 @@ class Tally:
         return Tally(self.stored + other.stored, self.new + other.new, self.skipped | other.skipped)
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """The options that every corpus has"""
+def add_arguments(parser: ArgumentParser, crop: str = ALIGNED) -> None:
+    """The options that every corpus has. crop: the default of --crop"""
     parser.add_argument("--workers", type=int, help="processes (default: one per core)")
     parser.add_argument("--size", type=int, default=128, help="side of the crops in pixels (default 128)")
     parser.add_argument(
-        "--smoothing", type=float, default=2.0, help="of the alignment, in frames (default 2)"
+        "--crop",
+        choices=(ALIGNED, STATIC),
+        default=crop,
+        help=f"the face stands still in its crop, or the head moves in one fixed square (default {crop})",
     )
+    parser.add_argument("--smoothing", type=float, help="of aligned crops, in frames (default 2)")
     parser.add_argument("--quality", type=int, default=95, help="of the JPEG frames (default 95); 101: PNG")
     parser.add_argument(
         "--landmarks",
@@ -72,7 +77,9 @@ def check_arguments(args: Namespace) -> None:
         raise UserError(f"--size {args.size}: give 16 to 1024 pixels")
     if not 1 <= args.quality <= 101:
         raise UserError(f"--quality {args.quality}: give 1 to 100, or 101 for PNG")
-    if not 0 <= args.smoothing <= 250:
+    if args.smoothing is not None and args.crop == STATIC:
+        raise UserError(f"--smoothing {args.smoothing}: a static crop does not move; leave it out")
+    if args.smoothing is not None and not 0 <= args.smoothing <= 250:
         raise UserError(f"--smoothing {args.smoothing}: give 0 to 250 frames")
     for name in ("workers", "limit"):
         number = getattr(args, name)
@@ -124,23 +131,23 @@ def _landmarks_file(folder: Path, id: str, names: Counter) -> Path:
 
 def make_shard(path: Path, clips: list[RawClip], args: Namespace, workers: Workers) -> Tally:
     """Makes or completes one file of the store; the main process learns the whole tally."""
-    crop = Crop(args.size, args.smoothing, args.quality)
+    smoothing = Crop.smoothing if args.smoothing is None else args.smoothing
+    crop = Crop(args.size, smoothing, args.quality, args.crop, getattr(args, "seconds", None))
     writer = StoreWriter(path, attributes(crop, args.landmarks is not None))
-    finished = writer.finished()
-    mine = [clip for clip in clips[rank() :: world_size()] if clip.id not in finished]
+    mine = unfinished(clips[rank() :: world_size()], writer)
     tally = Tally()
     bar = tqdm(total=len(mine), desc=path.stem, unit="clip", disable=not (is_main() and mine))
     with bar:
-        for clip, reason in workers.map(partial(convert, writer=writer, crop=crop), mine):
-            if reason == "":
-                tally.new += 1
-            else:
-                tally.skipped[clip.id] = reason or DIED
+        for clip, reasons in workers.map(partial(convert, writer=writer, crop=crop), mine):
+            reasons = {clip.id: DIED} if reasons is None else reasons
+            tally.new += list(reasons.values()).count("")
+            tally.skipped |= {id: reason for id, reason in reasons.items() if reason}
             bar.set_postfix(skipped=len(tally.skipped), refresh=False)
             bar.update()
     tally = sum(gather(tally), Tally())
     if is_main():
-        missing = {clip.id for clip in clips} - writer.finished() - set(tally.skipped)
+        known = writer.finished() | set(tally.skipped)
+        missing = {clip.id for clip in clips} - known - {video_of(id) for id in known}
         if missing:
             raise UserError(
                 f"{path}: {len(missing)} clips that other machines made are not here; share the folder"
@@ -152,28 +159,40 @@ def make_shard(path: Path, clips: list[RawClip], args: Namespace, workers: Worke
 
 def attributes(crop: Crop, precomputed: bool) -> dict:
     """What the store says about how it was made"""
-    parameters = {**asdict(crop), "landmarks": "precomputed" if precomputed else "dlib, 68 points"}
+    parameters = {**crop.parameters(), "landmarks": "precomputed" if precomputed else "dlib, 68 points"}
     facts = {"fps": FPS, "sample_rate": SAMPLE_RATE, "size": crop.size, "template": TEMPLATE}
     found = {name: number or "unknown" for name, number in versions(PACKAGES).items()}
     return {**facts, "parameters": parameters, "versions": found}
 
 
-def convert(clip: RawClip, writer: StoreWriter, crop: Crop) -> str:
-    """Writes one clip -> the reason why it was skipped, or nothing"""
+def convert(clip: RawClip, writer: StoreWriter, crop: Crop) -> dict[str, str]:
+    """Writes one clip, or its pieces -> by id, the reason why it was skipped, or nothing"""
     try:
         f"{clip.id} {clip.source}".encode()
     except UnicodeEncodeError:
-        return "its name is not UTF-8, which stores keep; rename the file"
+        return {clip.id: "its name is not UTF-8, which stores keep; rename the file"}
     if not clip.id.isprintable():
-        return "its name has control characters; rename the file"
+        return {clip.id: "its name has control characters; rename the file"}
+    reasons = {}
+    for id, made in _made_of(clip, crop):
+        if isinstance(made, ClipArrays):
+            writer.add(id, made)
+        reasons[id] = "" if isinstance(made, ClipArrays) else made
+    return reasons
+
+
+def _made_of(clip: RawClip, crop: Crop) -> Iterator[tuple[str, ClipArrays | str]]:
+    """id, and arrays or the reason why there are none, of a clip or of its pieces"""
     try:
-        arrays = read_clip(clip, crop, None if clip.landmarks else _detector())
+        detector = None if clip.landmarks else _detector()
+        if crop.seconds is None:
+            yield clip.id, read_clip(clip, crop, detector)
+        else:
+            yield from read_pieces(clip, crop, detector)
     except UserError as error:
-        return str(error)
+        yield clip.id, str(error)
     except Exception as error:  # whatever a strange file does to the decoder: the other clips must not suffer
-        return f"{type(error).__name__}: {error}"
-    writer.add(clip.id, arrays)
-    return ""
+        yield clip.id, f"{type(error).__name__}: {error}"
 
 
 @lru_cache(maxsize=1)

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from data.atnet import clip_motion
 from data.splits import add_split_flags, clip_ids
-from data.store import ClipStore
+from data.store import ClipStore, aligned_store
 from data.store_writer import TEXT
 from preprocess.pca import fit
 from utils.audio import SAMPLE_RATE
@@ -65,7 +65,7 @@ def main(args: Namespace) -> None:
         raise UserError(f"--components {args.components}: give a number from 1 to 135")
     if args.train.resolve() == args.store.resolve():
         raise UserError(f"{args.train}: is the clip store to read; choose another name for the new file")
-    store = ClipStore(args.store)
+    store = aligned_store(args.store)
     names = {
         name: clip_ids(store, args.dataset, name, args.splits, name == "val") for name in ("train", "val")
     }

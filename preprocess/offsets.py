@@ -24,7 +24,7 @@ import torch
 from tqdm import tqdm
 
 from data.lips.speech import mouth_clip
-from data.store import Clip, ClipStore
+from data.store import Clip, aligned_store
 from models import load_model
 from models.lips.generator import LipToSpeech
 from models.lips.windows import look, speak
@@ -66,7 +66,7 @@ def centred(offsets: dict[str, float]) -> dict[str, float]:
 def main(args: Namespace) -> None:
     device = pick_device(args.cuda, args.device_ids)
     network = load_model(args.weights, device, expect=LipToSpeech).eval()
-    store = ClipStore(args.store)
+    store = aligned_store(args.store)
     if args.offsets.is_dir():
         raise UserError(f"{args.offsets}: is a folder; give the name of a table, OFFSETS.csv")
     writable_folder(args.offsets.parent)

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from data.atnet import clip_motion
 from data.splits import add_split_flags, clip_ids, ids_hash
-from data.store import ClipStore
+from data.store import ClipStore, aligned_store
 from utils.cli import parser
 from utils.errors import UserError, run
 from utils.face.basis import LandmarkBasis, default_basis_path, opening_signs, principal_components
@@ -82,7 +82,7 @@ def draw(basis: LandmarkBasis, shares: np.ndarray, rest: np.ndarray) -> np.ndarr
 def main(args: Namespace) -> None:
     if not 1 <= args.components <= 136:
         raise UserError(f"--components {args.components}: give a number from 1 to 136")
-    store = ClipStore(args.store)
+    store = aligned_store(args.store)
     path = args.pca or default_basis_path(args.store)
     if path.suffix != ".npz":
         raise UserError(f"{path}: the basis is a .npz file; give a name that ends so")

@@ -28,7 +28,7 @@ from tqdm import tqdm
 
 from data.lips.words import FRAMES, UnknownWordError, grid_words, word_window
 from data.splits import SPLITS, clip_ids
-from data.store import Clip, ClipStore, group_of
+from data.store import Clip, ClipStore, aligned_store, group_of
 from data.store_writer import ClipArrays, write_attributes, write_clip, write_index
 from preprocess.clip import clip_mfcc
 from preprocess.contact_sheet import draw_contact_sheet
@@ -156,7 +156,7 @@ def main(args: Namespace) -> None:
         raise UserError(f"{args.words}: is a store, but not of words; choose another name")
     if args.align and not args.align.is_dir():
         raise UserError(f"{args.align}: no such folder of .align files")
-    store = ClipStore(args.store)
+    store = aligned_store(args.store)
     cuts, skipped = plan(store, args)
     listing, sheet = list_skipped(args.words, skipped), beside(args.words, "contact.png")
     ids = [one.id for found in cuts.values() for one in found]

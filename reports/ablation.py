@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from data.splits import DATASETS, clip_ids
-from data.store import ClipStore
+from data.store import aligned_store
 from evaluation.rows import AT_NET, FROM_TRUTH, STATIC, STILL
 from evaluation.speech.rows import AVERAGE, OURS
 from reports.pages import Table, legend, page_flags, parse_page, picture, prepare, write_page
@@ -161,7 +161,7 @@ def pictures(folders: dict[str, Path], split: str, args: Namespace) -> str:
 
 def main(args: Namespace) -> None:
     prepare(args)
-    store, runs = ClipStore(args.dataset_dir), Runs(args)
+    store, runs = aligned_store(args.dataset_dir), Runs(args)
     splits = [one for one in SPLITS if clip_ids(store, args.dataset, one, args.splits, one != "test")]
     parts = [part for script in STUDIES for part in study(script, splits, runs)]
     tables = [part for part in parts if isinstance(part, Table)]

@@ -23,7 +23,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from data.store import ClipStore
+from data.store import ClipStore, aligned_store
 from data.vgnet import PortraitSamples
 from models import VGNet
 from models.original.networks import VG_net
@@ -130,7 +130,9 @@ def main(args: Namespace) -> None:
     keep_freed_memory()  # as the training scripts do; both networks gain
     compare_sizes(args, device)
     if args.dataset_dir:
-        rate = samples_a_second(ClipStore(args.dataset_dir), args.frames, max(20, args.batch * args.steps))
+        rate = samples_a_second(
+            aligned_store(args.dataset_dir), args.frames, max(20, args.batch * args.steps)
+        )
         print(f"loader     {rate:9.2f} samples/s of {args.frames + 1} frames on one core")
 
 

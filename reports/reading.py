@@ -19,7 +19,7 @@ from pathlib import Path
 
 from data.lips.words import word_ids
 from data.splits import clip_ids
-from data.store import ClipStore
+from data.store import aligned_store
 from evaluation.output import pipes
 from evaluation.reading.read import INPUTS, VIDEO
 from evaluation.reading.table import CHANCE
@@ -118,7 +118,7 @@ def judged(args: Namespace) -> Table:
         Path("weights/nrnet.safetensors"),
     ]
     options += ["--reader", args.model, "--videos", 0, *(["-align", args.align] if args.align else [])]
-    store = ClipStore(args.sentences)
+    store = aligned_store(args.sentences)
     for split, clips in (("test", ["--clips", args.clips]), ("unseen", [])):
         if not clip_ids(store, "grid", split, args.splits, optional=split != "test"):
             continue
@@ -144,7 +144,7 @@ def main(args: Namespace) -> None:
     prepare(
         args, *(path for path in (args.model, args.noise, args.sentences, args.align) if path is not None)
     )
-    store = ClipStore(args.dataset_dir)
+    store = aligned_store(args.dataset_dir)
     splits = [split for split in SPLITS if word_ids(store, split, optional=split != "test")]
     runs = Runs(Namespace(**vars(args) | {"splits": None}))
     table, noise = held_out(runs, args, splits)

@@ -20,7 +20,7 @@ from PIL import Image
 
 from data.lips.subjects import SUBJECTS, subject, subject_ids
 from data.splits import spread
-from data.store import ClipStore
+from data.store import ClipStore, aligned_store
 from evaluation.charts import spectrograms
 from evaluation.speech.rows import AVERAGE, OURS, RECORDING, TRUE_MEL
 from reports.pages import Table, legend, page_flags, parse_page, picture, prepare, write_page
@@ -160,7 +160,7 @@ def shown(args: Namespace, store: ClipStore) -> list[str]:
 
 def main(args: Namespace) -> None:
     prepare(args, args.model)
-    runs, store = Runs(args), ClipStore(args.dataset_dir)
+    runs, store = Runs(args), aligned_store(args.dataset_dir)
     table = held_out(runs, args)
     tables = [table, round_trip(runs, args, store), published(table)]
     write_page(args, "speech", "Speech from silent mouths", [*tables, *shown(args, store), legend(tables)])

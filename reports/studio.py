@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from data.splits import clip_ids
-from data.store import Clip, ClipStore, group_of
+from data.store import Clip, aligned_store, group_of
 from evaluation.landmark_metrics import correlation
 from reports.runs import Runs
 from utils.audio import SAMPLE_RATE
@@ -59,7 +59,7 @@ class Studio:
 
     def __init__(self, args: Namespace) -> None:
         self.args, self.runs, self.detector = args, Runs(args), FaceDetector()
-        store, clips = ClipStore(args.dataset_dir), []
+        store, clips = aligned_store(args.dataset_dir), []
         for name in UNSEEN:
             ids = [id for id in clip_ids(store, "grid", "unseen", args.splits) if group_of(id) == name]
             if not ids:

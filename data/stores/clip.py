@@ -28,7 +28,7 @@ ARRAYS = {
     "mfcc": ("float32", 4, (12,)),
 }
 TEXTS = ("speaker", "transcript", "source", "split", "metadata")
-WHOLE_NUMBERS = ("first_frame", "source_frames", "word_first", "word_last")  # of the metadata
+WHOLE_NUMBERS = ("first_frame", "source_frames", "pieces", "word_first", "word_last")  # of the metadata
 ADVICE = "preprocess this clip again; python -m data.store STORE --check lists all damage"
 
 

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import numpy as np
 
+from utils.errors import UserError
 from utils.face.landmarks import (
+    EYES,
     STABLE,
     TEMPLATE,
     TEMPLATE_SIZE,
+    denoise,
     mouth_opening,
     smooth,
     to_crop_size,
 )
 
 LARGEST_ZOOM = 4.0  # of a 128-pixel crop: a face that must be magnified more is too small to be of use
+# The square of a clip's fixed crop, in face sizes (the larger side of the landmarks' box, mean over the clip): its
+# side, and where in it the eyes' mean lies. As the original of the rhythmic heads has it.
+SQUARE, EYES_IN_SQUARE = 205 / 90, np.array([100, 80]) / 90
+LARGEST_ROOM = 1.75  # of that side: a head that needs more of it would be too small in it to be of use
+# A head with its hair, about the template's face: an ellipse, by its middle and half its width and height.
+HEAD_MIDDLE, HEAD_RADII = np.array([63.5, 34.0]), np.array([60.0, 86.0])
 
 
 def fit_similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -74,6 +83,51 @@ def crop_transforms(
     transforms = fit_similarity(stable, np.broadcast_to(template, stable.shape))
     a, b = smooth(transforms[:, 0, 0], sigma), smooth(transforms[:, 1, 0], sigma)
     return _similarity(a, b, smooth(stable.mean(1), sigma), np.broadcast_to(template.mean(0), (len(a), 2)))
+
+
+def static_transform(points: np.ndarray, size: int, picture: tuple[int, int]) -> np.ndarray:
+    """points (T, 68, 2) of a clip in pixels of its picture (width, height) -> (2, 3): its pixels to crop pixels
+
+    One upright square for all frames. As in the original its side goes by the mean size of the face, and it lies about
+    the mean place of the eyes; then it is moved, and only where that is not enough enlarged, so that what the picture
+    shows of the head, hair and all, is in it in every frame, and as little as that allows from beyond the picture.
+    Raises UserError where the head moves so far that it would be small in its square.
+    """
+    points = np.asarray(points, np.float64)
+    first, last = (
+        np.full(2, -0.5),
+        np.array(picture) - 0.5,
+    )  # the picture's edges; pixel centres lie at integers
+    low, high = _head_box(points, first, last)
+    face = (points.max(1) - points.min(1)).max(1).mean()
+    side = max(min(SQUARE * face, *picture), *(high - low))
+    if side > LARGEST_ROOM * SQUARE * face:
+        raise UserError(
+            f"the head moves so far that a fixed crop would be {side / face:.0f} times as wide as the face"
+        )
+    corner = points[:, EYES].mean((0, 1)) + face * (SQUARE / 2 - EYES_IN_SQUARE) - side / 2
+    corner = np.clip(corner, np.minimum(first, last - side), np.maximum(first, last - side))
+    corner = np.clip(corner, high - side, low)
+    zoom = size / side
+    return np.column_stack([np.eye(2) * zoom, -0.5 - zoom * corner])
+
+
+def _head_box(points: np.ndarray, first: np.ndarray, last: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Corners of the box that holds the landmarks of all frames, and the heads as far as they are in the picture"""
+    angles = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+    outline = HEAD_MIDDLE + HEAD_RADII * np.column_stack([np.cos(angles), np.sin(angles)])
+    heads = apply_transform(invert_transform(crop_transforms(points)), outline)  # (T, 24, 2)
+    heads, points = np.clip(heads.reshape(-1, 2), first, last), points.reshape(-1, 2)
+    return np.minimum(heads.min(0), points.min(0)), np.maximum(heads.max(0), points.max(0))
+
+
+def denoise_moving(points: np.ndarray) -> np.ndarray:
+    """points (T, 68, 2) of a head that moves -> the same, float32: `denoise`, but the head's motion is not its noise
+
+    Or a nod would be smoothed more in the brows than in the mouth, and bend the face.
+    """
+    transforms = crop_transforms(points)
+    return apply_transform(invert_transform(transforms), denoise(apply_transform(transforms, points)))
 
 
 def stabilise(normalised: np.ndarray, reference: np.ndarray) -> np.ndarray:
