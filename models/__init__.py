@@ -5,6 +5,8 @@ from models.atnet_whisper import WhisperATNet
 from models.checkpoint import NETWORKS, load_model, save_model
 from models.discriminators import Discriminator, MouthDiscriminator
 from models.nrnet import NRNet, NROutput
+from models.rhythmic.discriminator import RhythmicDiscriminator
+from models.rhythmic.generator import RhythmicNet, RhythmicOutput
 from models.vgnet import VGNet, VGOutput
 from models.whisper import WhisperEncoder
 
@@ -16,6 +18,9 @@ __all__ = [
     "MouthDiscriminator",
     "NRNet",
     "NROutput",
+    "RhythmicDiscriminator",
+    "RhythmicNet",
+    "RhythmicOutput",
     "VGNet",
     "VGOutput",
     "WhisperATNet",

@@ -23,6 +23,8 @@ from models.lips.judges import SpeechJudge, SyncNet
 from models.nrnet import NRNet
 from models.options import Stored, check_weights, refuse_nonfinite, skeleton
 from models.reading.reader import LipReader
+from models.rhythmic.discriminator import RhythmicDiscriminator
+from models.rhythmic.generator import RhythmicNet
 from models.vgnet import VGNet
 from models.whisper import WhisperEncoder
 from utils.errors import UserError, reason
@@ -34,7 +36,10 @@ if TYPE_CHECKING:
 FORMAT = "talking-face network"
 SPEECH = (ATNet, ATNetSingle, WhisperATNet, NRNet)  # networks that make coefficients of speech
 LIPS = (LipToSpeech, SpeechJudge, SyncNet, LipReader)
-NETWORKS = {network.__name__: network for network in (*SPEECH, VGNet, Discriminator, WhisperEncoder, *LIPS)}
+RHYTHMIC = (RhythmicNet, RhythmicDiscriminator)
+NETWORKS = {
+    network.__name__: network for network in (*SPEECH, VGNet, Discriminator, WhisperEncoder, *LIPS, *RHYTHMIC)
+}
 
 
 def save_model(path: Path, model: nn.Module, metadata: dict | None = None, half: bool = False) -> None:

@@ -30,6 +30,8 @@ SMALL = {
     "SpeechJudge": dict(context=4, width=2),
     "SyncNet": dict(features=4, width=2),
     "LipReader": dict(classes=["bin", "lay"], size=32, front=2, hearing=2, width=8, slots=3, heads=2),
+    "RhythmicNet": dict(widths=[2, 4, 4, 8], flow_widths=[2, 4], flow_blocks=1, size=16),
+    "RhythmicDiscriminator": dict(width=2, layers=2),
 }
 ODD = [
     0,
