@@ -49,7 +49,7 @@ def line_charts(
         ax.set_axis_off()
     handles = {name: line for ax in axes for line, name in zip(*ax.get_legend_handles_labels(), strict=True)}
     figure.legend(handles.values(), handles, loc="outside lower center", ncols=3 * columns, frameon=False)
-    return _drawn(figure)
+    return drawn(figure)
 
 
 def spectrograms(sounds: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -64,10 +64,10 @@ def spectrograms(sounds: Mapping[str, np.ndarray]) -> np.ndarray:
                   extent=(0, seconds, 0, MELS))  # fmt: skip
         ax.set(title=title, ylabel="mel band")
     axes[-1].set_xlabel("seconds")
-    return _drawn(figure)
+    return drawn(figure)
 
 
-def _drawn(figure) -> np.ndarray:
+def drawn(figure) -> np.ndarray:
     """A figure of matplotlib -> (H, W, 3) uint8"""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 

@@ -18,6 +18,8 @@ from torch import nn
 from models.atnet import ATNet, ATNetSingle
 from models.atnet_whisper import WhisperATNet
 from models.discriminators import Discriminator
+from models.headmotion.generative import HeadMotion
+from models.headmotion.original import RotateAudio
 from models.lips.generator import LipToSpeech
 from models.lips.judges import SpeechJudge, SyncNet
 from models.nrnet import NRNet
@@ -36,10 +38,10 @@ if TYPE_CHECKING:
 FORMAT = "talking-face network"
 SPEECH = (ATNet, ATNetSingle, WhisperATNet, NRNet)  # networks that make coefficients of speech
 LIPS = (LipToSpeech, SpeechJudge, SyncNet, LipReader)
+HEADS = (HeadMotion, RotateAudio)
 RHYTHMIC = (RhythmicNet, RhythmicDiscriminator)
-NETWORKS = {
-    network.__name__: network for network in (*SPEECH, VGNet, Discriminator, WhisperEncoder, *LIPS, *RHYTHMIC)
-}
+FACES = (VGNet, Discriminator, WhisperEncoder)
+NETWORKS = {network.__name__: network for network in (*SPEECH, *FACES, *LIPS, *HEADS, *RHYTHMIC)}
 
 
 def save_model(path: Path, model: nn.Module, metadata: dict | None = None, half: bool = False) -> None:

@@ -1,0 +1,1 @@
+"""Heads of photos that move: whence their motion comes, and the picture turned by it."""

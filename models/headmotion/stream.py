@@ -1,0 +1,120 @@
+"""Head motion of any length, window by window, out of sound that arrives in pieces; memory does not grow.
+
+A window makes what follows the motion before it. Its last half second is not kept, so that all that is kept has heard
+what is said next; the window after goes on from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from models.headmotion.generative import HeadMotion
+from models.headmotion.original import RotateAudio
+from utils.audio.loudness import DELTAS, Levels, features
+
+OVERLAP = 12  # frames: 0.48 s of a window are made again by the next
+EASE = 25  # frames over which a head leaves its rest
+LIMITS = np.array(
+    [0.436, 0.436, 0.436, 0.35, 0.35, 0.25], np.float32
+)  # 25 degrees; face widths; log of the scale
+FREE = 0.8  # of a limit, up to which nothing is held back
+
+
+def motion_stream(
+    network: HeadMotion,
+    pieces: Iterable[np.ndarray],
+    seed: int = 0,
+    scale: float = 1.0,
+    levels: Levels | None = None,
+) -> Iterator[np.ndarray]:
+    """Pieces (k,) of loudness in dB (`utils.audio.loudness`) -> pieces (n, 6) of head motion, float32, as many frames
+
+    Units: `models.headmotion`. The first frame is rest, zeros; angles stay below 25 degrees. The same seed makes
+    the same motion, however the sound is cut. scale: of the motion, 1 as in training. levels: of the whole recording,
+    where they are known; else what has been heard so far tells pauses from speech.
+    """
+    known, running = levels is not None, levels or Levels()
+
+    def prepare(window: np.ndarray, new: int) -> np.ndarray:
+        if not known:
+            running.add(window[len(window) - new :][~np.isnan(window[len(window) - new :])])
+        filled = np.where(np.isnan(window), running.range()[0], window)
+        return features(filled, running, before=max(DELTAS))
+
+    rows = windows(pieces, network.past + max(DELTAS), network.frames, np.full(1, np.nan, np.float32))
+    return carry_on(network, rows, prepare, seed, scale)
+
+
+def sound_motion_stream(
+    network: RotateAudio, pieces: Iterable[np.ndarray], scale: float = 1.0
+) -> Iterator[np.ndarray]:
+    """Pieces (k, 7, 640) of windows of sound, at a root mean square of 1 -> as `motion_stream`"""
+    silence = np.zeros((1, 7, 640), np.float32)
+    rows = windows(pieces, network.past, network.frames, silence)
+    return carry_on(network, rows, lambda window, _: window, 0, scale)
+
+
+def windows(
+    pieces: Iterable[np.ndarray], past: int, frames: int, pad: np.ndarray
+) -> Iterator[tuple[np.ndarray, int, int]]:
+    """Pieces (k, ...) of rows -> windows (past + frames, ...), how many of the last rows are new, how many are kept
+
+    Each begins where the one before was kept to. pad (1, ...): what is before the first row and after the last.
+    """
+    hop, new = frames - OVERLAP, frames
+    held = np.repeat(pad, past, axis=0)
+    for piece in pieces:
+        held = np.concatenate([held, np.asarray(piece, np.float32)])
+        while len(held) >= past + frames:
+            yield held[: past + frames], new, hop
+            held, new = held[hop:], hop
+    while len(held) > past:
+        missing = max(0, past + frames - len(held))
+        keep = min(hop, len(held) - past)
+        yield np.concatenate([held, np.repeat(pad, missing, axis=0)])[: past + frames], new, keep
+        held, new = held[hop:], hop
+
+
+def carry_on(
+    network: nn.Module,
+    rows: Iterable[tuple[np.ndarray, int, int]],
+    prepare: Callable[[np.ndarray, int], np.ndarray],
+    seed: int,
+    scale: float,
+) -> Iterator[np.ndarray]:
+    """Windows of `windows` -> pieces of motion (n, 6). prepare: makes of a window's rows what the network hears"""
+    device = network.deviation.device
+    deviation = network.deviation
+    past, begin = torch.zeros(1, network.past, 6, device=device), 0
+    bound = torch.from_numpy(LIMITS).to(device) / deviation
+    for number, (window, new, keep) in enumerate(rows):
+        heard = torch.from_numpy(np.ascontiguousarray(prepare(window, new))).to(device)[None]
+        made = network.go_on(noise(seed, number, network.frames).to(device), past, heard)[:, :keep]
+        made = made.clamp(-bound, bound)  # of what it has never seen, it might make anything
+        past = torch.cat([past, made], dim=1)[:, -network.past :]
+        motion = (made[0] * deviation).cpu().numpy() * np.float32(scale)
+        yield within(motion * ease(begin, keep)[:, None], LIMITS)
+        begin += keep
+
+
+def noise(seed: int, number: int, frames: int) -> Tensor:
+    """The chance of a window: (1, F, 6), the same for the same seed and number"""
+    generator = torch.Generator().manual_seed((seed * 1_000_003 + number) % 2**63)
+    return torch.randn(1, frames, 6, generator=generator)
+
+
+def ease(begin: int, count: int) -> np.ndarray:
+    """Shares (count,) of the motion that frames from `begin` on have: 0 in the first one, 1 after `EASE`"""
+    part = ((begin + np.arange(count, dtype=np.float32)) / EASE).clip(0, 1)
+    return part**3 * (10 - 15 * part + 6 * part**2)
+
+
+def within(motion: np.ndarray, limits: np.ndarray) -> np.ndarray:
+    """motion (n, 6) as it is up to `FREE` of the limits, and ever less beyond, so that none is reached; float32"""
+    size, room = np.abs(motion) / limits, 1 - FREE
+    held = FREE + room * np.tanh(np.maximum(size - FREE, 0) / room)
+    return np.where(size <= FREE, motion, np.sign(motion) * held * limits).astype(np.float32)
