@@ -32,13 +32,22 @@ class Spade(nn.Module):
         layers = [*([] if kernel is None else [kernel]), *self.convolutions]
         made = []
         for layer, one in zip(layers, maps, strict=False):  # without pictures, there is the label's map alone
-            scale, shift = layer(one).chunk(2, dim=1)
-            modulated = torch.addcmul(x + shift, x, scale)
+            scale, shift = _modulation(layer, one).chunk(2, dim=1)
+            modulated = torch.addcmul(shift, x, scale)
             if mean:
                 made.append(F.leaky_relu(modulated, SLOPE))
             else:
                 x = modulated
         return sum(made) / len(made) if mean else x
+
+
+def _modulation(layer: Kernel | nn.Conv2d, one: Tensor) -> Tensor:
+    """one (B, c, H, W) -> (B, 2 C, H, W): 1 + the scale that the layer makes of the map, and its shift"""
+    half = layer.bias.shape[-1] // 2
+    bias = layer.bias + F.pad(layer.bias.new_ones(half), (0, half))  # here, where it is one number a channel
+    if isinstance(layer, Kernel):
+        return Kernel(layer.weight, bias)(one)
+    return F.conv2d(one, layer.weight, bias)
 
 
 class SpadeBlock(nn.Module):

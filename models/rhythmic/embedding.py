@@ -33,9 +33,9 @@ class References(NamedTuple):
 class Attention(nn.Module):
     """Which reference each place of the target looks at; not scaled by the number of channels, as published."""
 
-    def __init__(self, widths: Sequence[int], norm: str) -> None:
+    def __init__(self, widths: Sequence[int], norm: str, halved: bool) -> None:
         super().__init__()
-        self.query, self.key = (_tower(1, widths[: SHARED + 1], norm) for _ in range(2))
+        self.query, self.key = (_tower(1, widths[: SHARED + 1], norm, halved) for _ in range(2))
 
     def forward(self, label: Tensor, keys: Tensor) -> Tensor:
         """label (B T, 1, H, W), keys (B, K, C, h, w) -> (B T, K, h, w), which adds up to 1 over K"""
@@ -44,24 +44,25 @@ class Attention(nn.Module):
         return fold(torch.stack(energy, dim=2)).float().softmax(1)
 
 
-def _tower(inputs: int, widths: Sequence[int], norm: str) -> nn.Sequential:
-    """Each width but the first halves the size"""
-    pairs = enumerate(pairwise([inputs, *widths]))
-    return nn.Sequential(*(block(a, b, 1 if i == 0 else 2, norm) for i, (a, b) in pairs))
+def _tower(inputs: int, widths: Sequence[int], norm: str, halved: bool) -> nn.Sequential:
+    """Each width but the first halves the size. halved: the mean of four pixels takes the first width's place."""
+    pairs = enumerate(pairwise([inputs, *widths[halved:]]))
+    layers = (block(a, b, 1 if i == 0 else 2, norm) for i, (a, b) in pairs)
+    return nn.Sequential(*([nn.AvgPool2d(2)] if halved else []), *layers)
 
 
 class HybridEmbedding(nn.Module):
     """Towers of reference images and labels, which become one, by attention, at a quarter of their size.
 
     hybrid: image and label are fused there (`use_new`). labelled: the labels have a tower to the end, for weights to be
-    made of; without, and without fusion, nobody looks at them.
+    made of; without, and without fusion, nobody looks at them. halved: see `RhythmicNet`.
     """
 
-    def __init__(self, widths: Sequence[int], norm: str, hybrid: bool, labelled: bool) -> None:
+    def __init__(self, widths: Sequence[int], norm: str, halved: bool, hybrid: bool, labelled: bool) -> None:
         super().__init__()
         shallow, deep, c = widths[: SHARED + 1], widths[SHARED:], widths[SHARED]
-        self.image_shallow, self.image_deep = _tower(3, shallow, norm), _halvings(deep, norm)
-        self.label_shallow = _tower(1, shallow, norm) if hybrid or labelled else None
+        self.image_shallow, self.image_deep = _tower(3, shallow, norm, halved), _halvings(deep, norm)
+        self.label_shallow = _tower(1, shallow, norm, halved) if hybrid or labelled else None
         self.label_deep = _halvings(deep, norm) if labelled else None
         self.fusion = ResidualFusion(c, norm) if hybrid else None
         self.image_fused = block(2 * c, c, 1, norm) if hybrid else None

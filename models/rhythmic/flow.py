@@ -15,10 +15,14 @@ REACH = 20 / 256  # of the image's size: what the last layer's 1 is worth, 20 pi
 
 
 class FlowNet(nn.Module):
-    """Labels of target and picture, and the picture -> flow and weight"""
+    """Labels of target and picture, and the picture -> flow and weight
 
-    def __init__(self, widths: Sequence[int], blocks: int, norm: str) -> None:
+    halved: all at half the size, and what comes of it is interpolated.
+    """
+
+    def __init__(self, widths: Sequence[int], blocks: int, norm: str, halved: bool) -> None:
         super().__init__()
+        self.halved = halved
         pairs = list(pairwise(widths))
         down = (block(a, b, 2, norm) for a, b in pairs)
         middle = (ResidualBlock(widths[-1], norm) for _ in range(blocks))
@@ -32,11 +36,16 @@ class FlowNet(nn.Module):
 
         The weight is that of what is synthesised: 0 where the warped picture is to be trusted.
         """
-        x = self.encoder(torch.cat([label, source_label, source], dim=1))
+        x = torch.cat([label, source_label, source], dim=1)
+        x = self.encoder(F.avg_pool2d(x, 2) if self.halved else x)
         for layer in self.decoder:
             x = layer(doubled(x))
-        flow = REACH * label.shape[-1] * self.flow(x).float()
-        return flow, torch.sigmoid(self.weight(x).float())
+        flow, weight = REACH * label.shape[-1] * self.flow(x).float(), self.weight(x).float()
+        if self.halved:
+            both = torch.cat([flow, weight], dim=1)
+            both = F.interpolate(both, scale_factor=2, mode="bilinear", align_corners=False)
+            flow, weight = both.split([2, 1], dim=1)
+        return flow, torch.sigmoid(weight)
 
 
 class ResidualBlock(nn.Module):

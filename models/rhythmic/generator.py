@@ -84,7 +84,8 @@ class RhythmicNet(nn.Module):
     flow_blocks: of each flow net; size: of the square pictures it is trained on, a multiple of 2 ** (levels - 1); norm:
     "batch" as published, "instance" or "group" for small batches. The eight flags are the original's, by default as in
     its README's training. Not in the paper: label_skips, see `LabelEmbedder`; landmark_flow: the flow nets add to flows
-    that are given (`maps.pseudo_flow`), and see pictures moved by these. Raises UserError for options that do not fit.
+    that are given (`maps.pseudo_flow`), and see pictures moved by these; halved: the references' towers, attention and
+    flow nets begin at half the size, for CPUs. Raises UserError for options that do not fit.
     """
 
     def __init__(
@@ -104,21 +105,22 @@ class RhythmicNet(nn.Module):
         no_atten: bool = False,
         label_skips: bool = False,
         landmark_flow: bool = False,
+        halved: bool = False,
     ) -> None:
         super().__init__()
         self.config = dict(widths=list(widths), flow_widths=list(flow_widths), flow_blocks=flow_blocks)
         self.config |= dict(size=size, norm=norm, adaptive_spade=adaptive_spade, warp_ref=warp_ref)
         self.config |= dict(warp_ani=warp_ani, spade_combine=spade_combine, add_raw_loss=add_raw_loss)
         self.config |= dict(use_new=use_new, no_warp=no_warp, no_atten=no_atten, label_skips=label_skips)
-        self.config |= dict(landmark_flow=landmark_flow)
+        self.config |= dict(landmark_flow=landmark_flow, halved=halved)
         check_options(self.config)
-        self.attention = None if no_atten else Attention(widths, norm)
-        self.embedding = HybridEmbedding(widths, norm, use_new, adaptive_spade)
+        self.attention = None if no_atten else Attention(widths, norm, halved)
+        self.embedding = HybridEmbedding(widths, norm, halved, use_new, adaptive_spade)
         adaptive = range(len(widths) - 2) if adaptive_spade else []
         self.comb = CombEncoder(widths, norm) if adaptive_spade else None
         self.generators = nn.ModuleList(WeightGenerator(widths[i + 1], widths[i]) for i in adaptive)
         self.labels = LabelEmbedder(widths, adaptive_spade, label_skips)
-        flow = flow_widths, flow_blocks, norm
+        flow = flow_widths, flow_blocks, norm, halved
         self.flow_ref, self.flow_ani = (FlowNet(*flow) if one else None for one in (warp_ref, warp_ani))
         pictures = (warp_ref, warp_ani) if spade_combine else (False, False)
         self.see_ref, self.see_ani = (ImageEmbedder(widths) if one else None for one in pictures)
@@ -222,10 +224,10 @@ class RhythmicNet(nn.Module):
         if self.config["spade_combine"]:
             pairs = ((self.see_ref, ref), (self.see_ani, ani))
             maps = [see(torch.cat([one.used, one.weight], dim=1)) for see, one in pairs if see is not None]
-            raw = None
+            frames, raw = self.main.fine(x, labels, maps, style.kernels), None
             if self.config["add_raw_loss"] and self.training:
                 raw = self.main.fine(x, labels, [], style.kernels, remember=False)
-            return self.main.fine(x, labels, maps, style.kernels), raw, None
+            return frames, raw, None
         raw = frames = self.main.fine(x, labels, [], style.kernels)
         blended = None
         if ani.used is not None:
