@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.head3d.sheet import Sheet, make_sheet
+from models.head3d.sheet import POINTS, Sheet, make_sheet
 from models.rhythmic.maps import hull_depth
 from models.warp import landmark_sampling, pixel_grid
 from utils.face.landmarks import normalise
@@ -22,13 +22,18 @@ FADE = 0.2  # face widths beyond the face's outline, in which what its expressio
 
 class Head:
     """image (3, H, H), floating point; landmarks (68, 2), pixels; rest: the head's pose in it, one frame; face (68, 3):
-    the person's as seen from the front, or the mean, in face widths.
+    the person's as seen from the front, or the mean, in face widths; points: of the sheet's grid, along each side.
     """
 
     def __init__(
-        self, image: Tensor, landmarks: np.ndarray, rest: Pose, face: np.ndarray = MEAN_FACE
+        self,
+        image: Tensor,
+        landmarks: np.ndarray,
+        rest: Pose,
+        face: np.ndarray = MEAN_FACE,
+        points: int = POINTS,
     ) -> None:
-        self.image, self.landmarks, self.rest, self.face = image, landmarks, rest, face
+        self.image, self.landmarks, self.rest, self.face, self.points = image, landmarks, rest, face, points
 
     @property
     def size(self) -> int:
@@ -36,7 +41,7 @@ class Head:
 
     @cached_property
     def sheet(self) -> Sheet:
-        return make_sheet(self.landmarks, self.rest, self.image.shape[-2:], self.face)
+        return make_sheet(self.landmarks, self.rest, self.image.shape[-2:], self.face, self.points)
 
     @cached_property
     def front(self) -> np.ndarray:
@@ -69,11 +74,12 @@ class Head:
         drawn = F.grid_sample(image, sampling, mode="bicubic", padding_mode="border", align_corners=False)
         return drawn.clamp(self.image.amin(), self.image.amax())
 
-
     def _within_face(self, sampling: Tensor, landmarks: np.ndarray, pose: Pose) -> Tensor:
         """sampling (T, H, H, 2) that moves less and less beyond the face: brows that rise would lift the hair"""
         own = pixel_grid(self.size, self.size, sampling)
-        depth = hull_depth(torch.from_numpy(landmarks).float(), self.size)[:, 0, ..., None]  # (T, H, H, 1), pixels
+        depth = hull_depth(torch.from_numpy(landmarks).float(), self.size)[
+            :, 0, ..., None
+        ]  # (T, H, H, 1), pixels
         reach = FADE * torch.from_numpy(pose.scale).float()[:, None, None, None]
         share = (1 + depth / reach).clamp(0, 1)
         return own + share * share * (3 - 2 * share) * (sampling - own)
