@@ -33,6 +33,7 @@ from data.splits import DATASETS, clip_ids
 from data.store import ClipStore
 from models import RhythmicNet
 from models.rhythmic.maps import hull_depth
+from models.rhythmic.person import network_inputs
 from training.export import start_from
 from training.flags import add_training_flags
 from training.heads import RhythmicSamples
@@ -45,7 +46,6 @@ from training.rhythmic import (
     add_network_flags,
     build,
     loss_weights,
-    network_inputs,
     prepare,
     save_sample,
 )
@@ -150,7 +150,7 @@ def validate(model: RhythmicNet, batches: list[Batch]) -> dict[str, float]:
     rows = []
     for batch in batches:
         image, size = batch["image"], batch["image"].shape[-1]
-        made = model(**network_inputs(batch)).frames
+        made = model(**network_inputs(batch, model.config["landmark_flow"])).frames
         face = (hull_depth(batch["points"], size) > 0).float()
         errors = {"frame": torch.ones_like(face), "face": face, "regions": batch["template"]}
         rows.append({name: LEVELS * masked_error(made, image, mask) for name, mask in errors.items()})
@@ -168,7 +168,7 @@ def validation_batches(args: Namespace, frames: RhythmicFrames | None, device: t
     for samples in loader:
         samples = {name: tensor.to(device) for name, tensor in samples.items()}
         extra = dict(points=samples["landmarks"], ani=samples["ani_image"] / LEVELS - 1)
-        made.append(prepare(samples, args.crop_ref, args.landmark_flow) | extra)
+        made.append(prepare(samples, args.crop_ref) | extra)
     return made
 
 
@@ -198,10 +198,10 @@ def train(args: Namespace, device: torch.device) -> None:
     network, judging = run.parallel(model), {name: run.parallel(one) for name, one in judges.items()}
     validation = validation_batches(args, held, device)
     for samples in run.steps(RhythmicSamples(frames, args.augment)):
-        batch = prepare(samples, args.crop_ref, args.landmark_flow)
+        batch = prepare(samples, args.crop_ref)
         judge = judging.get("judge") if run.done >= args.adversarial_start else None
         with run.autocast():
-            made = network(**network_inputs(batch))
+            made = network(**network_inputs(batch, args.landmark_flow))
         parts = teach_judge(judge, made, batch, run) if judge is not None else {}
         with run.autocast():
             loss, generated = generator_loss(made, batch, judge, loss_weights(args), vgg)

@@ -7,7 +7,7 @@ the reference: what the network learns from is where that one is wrong.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from data.augment import draw_light
-from data.heads.rhythmic import RhythmicFrames
+from data.heads.rhythmic import Drawn
 from models.head3d.head import Head, most_frontal, turn_between
 from utils.face.landmarks import MIRROR
 from utils.face.pose import Pose, pose_of
@@ -29,6 +29,12 @@ DEPTHS = (0.8, 1.2)  # of the skull that turns a target, and of the usual
 HARD = 0.75  # share of samples whose warped reference is the one that is turned the farthest away
 ZOOM, SHIFT = (0.85, 1.05), 0.08  # of the side of a picture: what is seen of it, and where
 RASTER, POINTS = 64, 25  # of a moved head: places along a side, between which a line is as good, and its grid
+
+
+class Frames(Protocol):
+    """Where samples come from: a `data.heads.rhythmic.RhythmicFrames`, or frames of one person"""
+
+    def draw(self, number: int) -> Drawn: ...
 
 
 class Window(NamedTuple):
@@ -56,12 +62,12 @@ class RhythmicSamples(Dataset):
     frontal reference moved to the target's pose, ani_image (3, H, H) and ani_landmarks (68, 2), and warp, the number of
     the reference to be warped; with `augment` colour and channels, as `data.augment.recolour` wants them.
 
-    Pictures are uint8, landmarks pixels. Without `augment` nothing is turned, and the reference to be warped is the one
+    Pictures are uint8, landmarks pixels. light: false keeps the colours as they are. Without `augment` nothing is turned, and the reference to be warped is the one
     whose pose is nearest, as at test.
     """
 
-    def __init__(self, frames: RhythmicFrames, augment: bool) -> None:
-        self.frames, self.augment = frames, augment
+    def __init__(self, frames: Frames, augment: bool, light: bool = True) -> None:
+        self.frames, self.augment, self.light = frames, augment, light
 
     def __getitem__(self, number: int) -> dict[str, Tensor]:
         images, landmarks, pose, face, random = self.frames.draw(number)
@@ -81,7 +87,7 @@ class RhythmicSamples(Dataset):
         sample = make_sample(heads[:-1], heads[-1], asked, windows, random, self.augment)
         if self.augment and random.random() < 0.5:
             sample = mirrored(sample)
-        return sample | (draw_light(random) if self.augment else {})
+        return sample | (draw_light(random) if self.augment and self.light else {})
 
 
 def make_sample(

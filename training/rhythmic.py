@@ -101,10 +101,10 @@ def build(args: Namespace, size: int, device: torch.device) -> tuple[RhythmicNet
     return model, judges
 
 
-def prepare(samples: dict[str, Tensor], covered: bool, prior: bool) -> Batch:
+def prepare(samples: dict[str, Tensor], covered: bool) -> Batch:
     """A batch of `RhythmicSamples`, on the device -> what networks and losses want, see `training.losses.rhythmic`
 
-    covered: eyes and mouth of warped pictures are black; prior: the landmarks' flows are given to the network as well.
+    covered: eyes and mouth of warped pictures are black
     """
     images = [samples["ref_images"], samples["image"].unsqueeze(1), samples["ani_image"].unsqueeze(1)]
     images = to_network(torch.cat(images, dim=1))  # (B, K + 2, 3, H, W)
@@ -121,14 +121,7 @@ def prepare(samples: dict[str, Tensor], covered: bool, prior: bool) -> Batch:
             batch |= guide_inputs(picture, points[name], target, name, covered, True)
             right = photometric_confidence(picture, image, batch[f"flow_{flow}"])
             batch[f"confidence_{flow}"] = batch[f"confidence_{flow}"] * right
-            batch |= {f"prior_{flow}": batch[f"flow_{flow}"]} if prior else {}
     return batch
-
-
-def network_inputs(batch: Batch) -> dict[str, Tensor]:
-    """The part of a batch that the network is given"""
-    names = ["label", "ref_images", "ref_labels", "warp_image", "warp_label", "ani_image", "ani_label"]
-    return {name: batch[name] for name in (*names, "prior_ref", "prior_ani") if name in batch}
 
 
 def loss_weights(args: Namespace) -> dict[str, float]:
