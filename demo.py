@@ -7,6 +7,9 @@
     python demo.py -size 256                                  the face alone, 256 x 256; --crop: the network's 128 x 128
     python demo.py --panel --paste_back --save_landmarks      more views of the same face, beside NAME.mp4
     python demo.py -at_model weights/atnet.safetensors        landmarks by the paper's AT-net, or by an NR-net's weights
+    python demo.py --seed 2                                   the same, but the head moves in another way
+    python demo.py --head_motion none                         the head stands still
+    python demo.py --head_motion VIDEO                        as somebody's head moves; or of a file, MOTION.npy
     python demo.py --blink off                                eyes that stay as the photo has them
 
 NAME.mp4 is the whole picture, speaking, at its own resolution. It is as long as the sound, with which memory does not
@@ -22,6 +25,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from animation.heads.motion import LEARNED, check_choice
 from animation.talking.jobs import Job, read_jobs, run_jobs
 from animation.talking.networks import Networks, load_networks
 from animation.talking.talk import Made, talk
@@ -32,7 +36,7 @@ from utils.progress import bar
 from utils.stopwatch import Stopwatch, report
 
 ROOT = Path(__file__).parent
-NO_COLUMNS = ("list", "sound_given", "profile", "words", "person", "in_file", "save_name")
+NO_COLUMNS = ("list", "sound_given", "profile", "words", "person", "others", "in_file", "save_name")
 
 
 def parse_args(argv: list[str] | None = None) -> Namespace:
@@ -44,7 +48,9 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
         "-photo",
         "--photo",
         type=Path,
-        help="photo of a face, or a video of somebody (default: scikit-image's astronaut)",
+        nargs="+",
+        help="photo of a face, or a video of somebody (default: scikit-image's astronaut); of several "
+        "photos the one that looks at the camera",
     )
     add_flag(flags, "in_file", "-i", type=Path, help="any audio or video file (default audio/speech.wav)")
     add_flag(
@@ -81,6 +87,21 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
         False,
         "a video shorter than the speech stands still at its end (default: back and forth)",
     )
+    add_flag(
+        flags,
+        "head_motion",
+        help="learned (default for photos), none, a file of motion (T, 6), or a video, whose head's motion is taken; "
+        "a video of the person itself moves as it did, and with this flag lends its best picture as the photo",
+    )
+    add_number(flags, "motion_scale", 1.0, "of the head's motion", least=0, below=10)
+    add_number(flags, "seed", 1, "another number is another learned motion", least=0)
+    add_flag(
+        flags,
+        "hm_model",
+        type=Path,
+        default=ROOT / "weights/headmotion.safetensors",
+        help="weights of --head_motion learned",
+    )
     add_switch(flags, "blink", None, "blink now and then (default for photos), or off")
     add_number(flags, "blink_seed", 8, "another number is other times to blink", least=0)
     add_switch(flags, "crop", False, "NAME.mp4 is the face alone, as the network makes it")
@@ -101,7 +122,8 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
     args = flags.parse_args(argv)
     args.words = list(sys.argv[1:] if argv is None else argv)
     args.sound_given = args.in_file is not None
-    args.in_file = args.in_file or ROOT / "audio/speech.wav"
+    args.person, *args.others = args.person or [None]
+    check_choice(args.head_motion)
     if args.crop and args.size:
         raise UserError("--crop and -size: one says 128 pixels, the other says how many; give one of them")
     return args
@@ -131,6 +153,7 @@ def make_list(args: Namespace) -> None:
 
     def make(job: Job) -> None:
         key = (job.args.at_model, job.args.vg_model, job.args.lstm, job.args.cuda, job.args.device_ids)
+        key += (moves(job.args),)
         if key not in networks:
             networks.clear()  # those of one kind at a time
             networks[key] = load_for(job.args)
@@ -156,7 +179,13 @@ def make_list(args: Namespace) -> None:
 
 
 def load_for(args: Namespace) -> Networks:
-    return load_networks(args.at_model, args.vg_model, pick_device(args.cuda, args.device_ids), args.lstm)
+    device = pick_device(args.cuda, args.device_ids)
+    return load_networks(args.at_model, args.vg_model, device, args.lstm, moves(args))
+
+
+def moves(args: Namespace) -> Path | None:
+    """The weights that move heads, where the flags may ask for them"""
+    return args.hm_model if args.head_motion in (None, LEARNED) else None
 
 
 def say_faceless(wish: Wish, made: Made) -> None:

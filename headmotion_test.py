@@ -63,8 +63,9 @@ def load_folds(args: Namespace, device: torch.device) -> list[Fold]:
 
 
 def known_to(folds: Sequence[Fold], ids: Sequence[str]) -> list[str]:
-    """The clips that some network was not made to see. Raises UserError where there is none."""
-    held = [id for id in ids if chosen(folds, id)]
+    """The clips that a network of each kind was not made to see. Raises UserError where there is none."""
+    kinds = len({type(fold.network) for fold in folds})
+    held = [id for id in ids if len(chosen(folds, id)) == kinds]
     if not held:
         raise UserError(
             f"{folds[0].name}: left out none of these clips; train with -leave_out, or measure on others"

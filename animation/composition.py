@@ -128,6 +128,7 @@ class Composer:
         mask (size, size), from 0 to 1: how much may change, `face_mask` by default.
         """
         self.canvas = picture.copy()
+        self.landmarks = apply_transform(invert_transform(transform), landmarks)  # in pixels of the picture
         self.region, self.to_region = _region(picture, transform, size)
         self.own = np.ascontiguousarray(picture[self.region])
         self.face = face_mask(landmarks, size) if mask is None else mask

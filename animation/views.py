@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
 from animation.composition import Change, Composer, fit_for_video
+from animation.heads.turning import HeadTurner
 from animation.stream import Subject
 from utils.errors import note
 from utils.face.landmarks import to_crop_size
@@ -34,15 +35,20 @@ class Face(NamedTuple):
 class Moment(NamedTuple):
     """One frame of the result: landmarks (68, 2) in crop pixels, VG-net's frame (size, size, 3) uint8, and how that
     came of the face's picture; change None: the picture stays as it is, for it shows no face.
+
+    motion (6,): of the head about the picture's pose (`utils.face.pose.motion_of`); None, it stands still. The frame is
+    that of the still head, the landmarks those of the moved one.
     """
 
     landmarks: np.ndarray
     frame: np.ndarray
     change: Change | None
     face: Face
+    motion: np.ndarray | None = None
 
 
 Draw = Callable[[Moment], np.ndarray]
+Made = TypeVar("Made")
 
 
 class Views(Protocol):
@@ -71,7 +77,7 @@ def planned_files(wish: Views) -> dict[str, Path]:
 def choose_views(wish: Views, first: Face) -> dict[Path, Draw]:
     """The videos to write, each with the function that draws its frames. first: of the faces to come"""
     draw = {
-        "alone": lambda: enlarged_face(wish.size) if wish.size else lambda moment: moment.frame,
+        "alone": lambda: enlarged_face(wish.size) if wish.size else network_face(),
         "whole": lambda: whole_picture(first.photo),
         "panel": whole_panel,
     }
@@ -103,16 +109,36 @@ def enlarged_face(size: int) -> Draw:
     )
 
 
+def network_face() -> Draw:
+    """Draws VG-net's own frame."""
+    turners = Kept(lambda face: HeadTurner(face.landmarks, face.crop.shape[:2]))
+    return lambda moment: (
+        moment.frame if moment.motion is None else turners.of(moment.face)(moment.frame, moment.motion)
+    )
+
+
 def _drawing(composer: Callable[[Face], Composer]) -> Draw:
-    """Draws moments by the composer of their face, which is made anew where the face is another one"""
-    last: list = [None, None]
+    """Draws moments by the composer of their face, and turns the head where it moves"""
+    composers = Kept(composer)
+    turners = Kept(lambda face: HeadTurner(composers.of(face).landmarks, composers.of(face).canvas.shape[:2]))
 
     def draw(moment: Moment) -> np.ndarray:
-        if moment.face is not last[0]:
-            last[:] = moment.face, composer(moment.face)
-        return last[1](moment.change or Change.none(len(moment.face.crop)))
+        picture = composers.of(moment.face)(moment.change or Change.none(len(moment.face.crop)))
+        return picture if moment.motion is None else turners.of(moment.face)(picture, moment.motion)
 
     return draw
+
+
+class Kept(Generic[Made]):
+    """What is made of a face, made anew where the face is another one"""
+
+    def __init__(self, make: Callable[[Face], Made]) -> None:
+        self.make, self.face = make, None
+
+    def of(self, face: Face) -> Made:
+        if face is not self.face:
+            self.face, self.made = face, self.make(face)
+        return self.made
 
 
 def whole_panel() -> Draw:

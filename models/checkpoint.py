@@ -38,10 +38,9 @@ if TYPE_CHECKING:
 FORMAT = "talking-face network"
 SPEECH = (ATNet, ATNetSingle, WhisperATNet, NRNet)  # networks that make coefficients of speech
 LIPS = (LipToSpeech, SpeechJudge, SyncNet, LipReader)
-HEADS = (HeadMotion, RotateAudio)
-RHYTHMIC = (RhythmicNet, RhythmicDiscriminator)
+HEADS = (HeadMotion, RotateAudio, RhythmicNet, RhythmicDiscriminator)
 FACES = (VGNet, Discriminator, WhisperEncoder)
-NETWORKS = {network.__name__: network for network in (*SPEECH, *FACES, *LIPS, *HEADS, *RHYTHMIC)}
+NETWORKS = {network.__name__: network for network in (*SPEECH, *FACES, *LIPS, *HEADS)}
 
 
 def save_model(path: Path, model: nn.Module, metadata: dict | None = None, half: bool = False) -> None:

@@ -63,10 +63,10 @@ def _talking_tab(service: Service, jobs: Jobs) -> None:
             outputs = [*_talking_results()]
 
     async def talk(
-        photo=None, video=None, speech=None, ears="whisper", shows=WHOLE, blinks=True,
+        photo=None, video=None, speech=None, ears="whisper", shows=WHOLE, blinks=True, moves=True,
         request: gr.Request = None, progress=gr.Progress(),  # noqa: B008
     ):  # fmt: skip
-        work = partial(service.talk, photo, video, speech, ears, shows, blinks)
+        work = partial(service.talk, photo, video, speech, ears, shows, blinks, moves)
         return await _outcome(jobs, request, progress, work)
 
     at_work = dict(fn=talk, inputs=inputs, outputs=outputs, show_progress_on=outputs[0], **ONE_QUEUE)
@@ -91,7 +91,7 @@ def _person() -> tuple[Photo, Clip]:
     return photo, video
 
 
-def _wishes() -> tuple[Speech, gr.Radio, gr.Radio, gr.Checkbox]:
+def _wishes() -> tuple[Speech, gr.Radio, gr.Radio, gr.Checkbox, gr.Checkbox]:
     """What is said, who hears it, and what is shown"""
     sources = ["upload", "microphone"]
     return (
@@ -99,6 +99,7 @@ def _wishes() -> tuple[Speech, gr.Radio, gr.Radio, gr.Checkbox]:
         gr.Radio([(title, name) for name, (title, _) in EARS.items()], value="whisper", label="Who hears"),
         gr.Radio([WHOLE, FACE], value=WHOLE, label="What is shown"),
         gr.Checkbox(True, label="Eyes of a photo blink"),
+        gr.Checkbox(True, label="Head of a photo moves"),
     )
 
 

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import torch
 
+from animation.heads.motion import STILL
 from animation.talking.networks import Networks, load_networks
 from animation.talking.talk import talk
 from animation.talking.wish import Wish
@@ -51,6 +52,7 @@ class Service:
     device: torch.device
     at_model: Path = EARS["whisper"][1]
     vg_model: Path = WEIGHTS / "vgnet.safetensors"
+    hm_model: Path = WEIGHTS / "headmotion.safetensors"
     _kept: dict = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -62,6 +64,7 @@ class Service:
         ears: str,
         shows: str,
         blinks: bool,
+        moves: bool,
         watch: Watch,
     ) -> tuple[Path, Path, str]:
         """-> the talking face, the panel of the steps to it, and a line about them"""
@@ -81,6 +84,7 @@ class Service:
                 size=SIDE if shows == FACE else None,
                 panel=True,
                 blink=None if blinks else False,
+                head_motion=None if moves else STILL,
             )
             made = talk(networks, wish, watch)
         return *made.files, _about(made.frames, made.faceless, time.monotonic() - began)
@@ -134,7 +138,8 @@ class Service:
 
     def _networks(self, ears: str) -> Networks:
         at_model = self.at_model if ears == "whisper" else EARS[ears][1]
-        return self._load(ears, partial(load_networks, at_model, self.vg_model, self.device))
+        load = partial(load_networks, at_model, self.vg_model, self.device, hm_model=self.hm_model)
+        return self._load(ears, load)
 
     def _one(self, name: str, kind: type[torch.nn.Module]) -> torch.nn.Module:
         path = WEIGHTS / f"{name}.safetensors"

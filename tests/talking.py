@@ -14,6 +14,7 @@ import torch
 import demo
 from animation.original import CANONICAL_FACE
 from models import ATNet, NRNet, VGNet, WhisperATNet, save_model
+from models.headmotion.generative import HeadMotion
 from utils.errors import run
 
 ROOT = Path(__file__).parents[1]
@@ -79,7 +80,14 @@ def frames_of(path: Path) -> list[np.ndarray]:
         return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
 
 
-def peak_memory(files: Path, folder: Path, seconds: int, at_model: str, person: Path | None = None) -> int:
+def peak_memory(
+    files: Path,
+    folder: Path,
+    seconds: int,
+    at_model: str,
+    person: Path | None = None,
+    head_motion: str = "none",
+) -> int:
     """The largest resident size of a demo in a process of its own"""
     write_wave(folder / "in.wav", 16000 * seconds)
     script = (
@@ -87,17 +95,39 @@ def peak_memory(files: Path, folder: Path, seconds: int, at_model: str, person: 
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     )
     flags = f"-p {person or files / 'face.png'} -i {folder}/in.wav -sample_dir {folder} -at_model {files}/{at_model} "
-    flags += f"-vg_model {files}/vg.safetensors -cuda false"
+    flags += f"-vg_model {files}/vg.safetensors -cuda false "
+    flags += f"-head_motion {head_motion} -hm_model {files}/hm.safetensors"
     # A shell between: Linux counts the size of the process that starts another one as the other one's own.
     command = f"{sys.executable} -c '{script}' {flags} && true"
     done = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True, check=True)
     return int(done.stdout.split()[-1])
 
 
+def head_motion(folder: Path) -> Path:
+    """A file of a network that moves heads"""
+    torch.manual_seed(2)
+    path = folder / "hm.safetensors"
+    network = HeadMotion(past=8, frames=24, width=8, rounds=1, steps=2)
+    time = torch.arange(100) / 25
+    network.fit(
+        [
+            torch.stack([0.1 * torch.sin((2 + axis) * time) for axis in range(6)], -1)
+            * torch.tensor([1, 1, 1, 0.3, 0.3, 0.1])
+        ]
+    )
+    save_model(path, network)
+    return path
+
+
 def run_demo(files: Path, out: Path, *flags: object, **replaced: object) -> int:
     """Exit status of the demo on the small networks, with some of its arguments replaced"""
     given = dict(
-        p=files / "face.png", i=files / "half.wav", sample_dir=out, s="a", at_model=files / "at.safetensors"
+        p=files / "face.png",
+        i=files / "half.wav",
+        sample_dir=out,
+        s="a",
+        at_model=files / "at.safetensors",
+        head_motion="none",
     )
     given |= dict(vg_model=files / "vg.safetensors") | replaced
     argv = [str(part) for name, value in given.items() if value is not None for part in (f"-{name}", value)]

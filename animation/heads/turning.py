@@ -33,7 +33,7 @@ class HeadTurner:
     def __call__(self, picture: np.ndarray, motion: np.ndarray) -> np.ndarray:
         """picture (H, W, 3) uint8, head motion (6,) about the photo's pose -> the picture with its head moved
 
-        Units of the motion: `utils.face.pose.motion_of`. Outside of what moves the picture is the same, to the last bit.
+        Units of the motion: `utils.face.pose.motion_of`. Outside of what moves the picture stays, to the last bit.
         """
         import cv2
 

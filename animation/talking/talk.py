@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -11,6 +12,8 @@ import numpy as np
 from torch import nn
 
 from animation.composition import Change
+from animation.heads.motion import LEARNED
+from animation.original import is_original
 from animation.stream import audio_windows, sound_frames
 from animation.talking.networks import Networks
 from animation.talking.photos import PhotoScene
@@ -50,10 +53,9 @@ def talk(networks: Networks, wish: Wish, watch: Watch = unwatched, clock: Stopwa
     clock = clock or Stopwatch()
     wish.check_places()
     sound = count_sound_frames(wish.speech)
-    if wish.person and is_video(wish.person):
-        scene = VideoScene(networks, wish, sound, clock, lambda frames, count: watch("faces", frames, count))
-    else:
-        scene = PhotoScene(networks, wish, sound, clock)
+    wish = moving(wish, networks)
+    kind = PhotoScene if wish.moves or not (wish.person and is_video(wish.person)) else VideoScene
+    scene = kind(networks, wish, sound, clock, lambda frames, count: watch("faces", frames, count))
     writable_folder(wish.folder)
     windows = clock.through("sound", listen(wish, networks.at_net))
     with (
@@ -62,6 +64,21 @@ def talk(networks: Networks, wish: Wish, watch: Watch = unwatched, clock: Stopwa
     ):
         files = write_results(wish, scene, watch("frames", moments, scene.count), clock)
     return Made(files, scene.count, scene.faceless)
+
+
+def moving(wish: Wish, networks: Networks) -> Wish:
+    """With its head's motion told where it was left open: photos move, where there is a network for it
+
+    Raises UserError for a video beside other pictures.
+    """
+    videos = [one for one in (wish.person, *wish.others) if one and wish.others and is_video(one)]
+    if videos:
+        raise UserError(f"{videos[0]}: a video beside other pictures; give one video, or photos alone")
+    if wish.head_motion is not None:
+        return wish
+    photo = not (wish.person and is_video(wish.person))
+    able = networks.head_motion is not None and not is_original(networks.vg_net)
+    return replace(wish, head_motion=LEARNED) if photo and able else wish
 
 
 def count_sound_frames(path) -> int:

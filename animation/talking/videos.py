@@ -55,7 +55,7 @@ class VideoScene:
         watch: Callable[[Iterable, int], Iterable],
     ) -> None:
         """watch: gives back the frames in which a face is looked for, of about so many. Raises UserError."""
-        at_net, vg_net, detector = networks
+        at_net, vg_net, detector = networks[:3]
         if is_original(vg_net) or LandmarkBasis.of(at_net).space == "original":
             raise UserError(
                 f"{wish.subject}: the original release's networks know photos alone; give a photo"

@@ -6,6 +6,7 @@ from argparse import Namespace
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from animation.heads.motion import LEARNED, STILL
 from animation.views import planned_files
 from utils.cli import file_name
 from utils.errors import UserError
@@ -17,7 +18,10 @@ class Wish:
 
     size, crop, panel, paste_back, save_landmarks: which files (`animation.views.choose_views`). blink: None stands for
     blinks in a photo and none in a video, whose eyes have their own. face: of several, which (`face_choice`). hold: a
-    video shorter than the speech stands still at its end, instead of going back and forth.
+    video shorter than the speech stands still at its end, instead of going back and forth. head_motion: none, learned,
+    or a file (`animation.heads.motion`), each of which makes a photo of a video, its best picture; None stands for
+    learned of a photo and for its own of a video. motion_scale: of the motion; seed: of the chance in it. others: more
+    photos of the person.
     """
 
     speech: Path
@@ -33,6 +37,10 @@ class Wish:
     blink_seed: int = 8
     face: int | tuple[float, float] | None = None
     hold: bool = False
+    head_motion: str | None = None
+    motion_scale: float = 1.0
+    seed: int = 1
+    others: tuple[Path, ...] = ()
 
     @classmethod
     def of(cls, args: Namespace) -> Wish:
@@ -51,11 +59,21 @@ class Wish:
     def check_places(self) -> None:
         """Raises UserError where a result would replace what it is made of."""
         for file in self.files:
-            for given in (self.person, self.speech):
+            for given in (self.person, self.speech, *self.others, self.motion_file):
                 if given is not None and file.exists() and Path(given).exists() and file.samefile(given):
                     raise UserError(
                         f"{file}: is what the result would be made of; choose another name with -s"
                     )
+
+    @property
+    def moves(self) -> bool:
+        """Whether the head moves, other than a video has it"""
+        return self.head_motion not in (None, STILL)
+
+    @property
+    def motion_file(self) -> Path | None:
+        """Whence the motion comes, where that is a file"""
+        return None if self.head_motion in (None, STILL, LEARNED) else Path(self.head_motion)
 
     @property
     def subject(self) -> str:

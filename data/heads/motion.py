@@ -17,12 +17,12 @@ from torch.utils.data import Dataset
 from data.heads.poses import PoseStore, default_path
 from data.loader import Sampling
 from data.store import ClipStore, group_of
-from models.headmotion import MIRROR
 from utils.audio import SAMPLES_PER_FRAME
 from utils.audio.loudness import DELTAS, Levels, features, loudness
 from utils.audio.raw_speech import set_level
 from utils.audio.windows import CONTEXT, cut, sliding
 from utils.errors import UserError
+from utils.face.motion import MIRROR
 
 STRETCH, AMPLITUDE = 1.25, 1.25  # most, and by as much less, that a training sample is slower, and moves more
 GAINS = 3.0  # dB by which pauses and loud speech may be taken for others
@@ -38,7 +38,7 @@ class MotionClips:
         self.poses.check(self.lengths)
 
     def motion(self, id: str) -> np.ndarray:
-        """(T, 6) float32, see `models.headmotion`"""
+        """(T, 6) float32, see `utils.face.motion`"""
         return self.poses.motion(id)
 
     def loudness(self, id: str) -> np.ndarray:

@@ -11,8 +11,8 @@ from evaluation.motion.figures import BANDS
 from evaluation.motion.rows import STILL, TRUTH
 from evaluation.motion.table import DEFINITIONS, TURNS, MotionTable
 from evaluation.output import cell, pipes
-from models.headmotion import AXES
 from utils.audio import FPS
+from utils.face.motion import AXES
 
 Summary = Mapping[str, Mapping]
 SHOWN = 10.0  # Hz, in the picture of spectra

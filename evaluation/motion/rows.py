@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from data.heads.motion import MotionClips, sound_windows
 from evaluation.motion import alignment, figures
-from models.headmotion import AXES
 from models.headmotion.generative import HeadMotion
 from models.headmotion.original import RotateAudio
 from models.headmotion.stream import motion_stream, sound_motion_stream
 from utils.audio.loudness import Levels
+from utils.face.motion import AXES
 
 STILL, OTHER, TRUTH = "still head", "another person's true motion", "true motion"
 CHANCE, FLOW, ORIGINAL = "chance alone (Gaussian process)", "flow on loudness", "original's network"
@@ -54,7 +54,7 @@ def chosen(folds: Sequence[Fold], id: str) -> dict[str, nn.Module]:
         row = FLOW if isinstance(fold.network, HeadMotion) else ORIGINAL
         if id in fold.left_out or not fold.left_out:
             rows[row] = fold.network
-    return rows
+    return {row: rows[row] for row in (ORIGINAL, FLOW) if row in rows}
 
 
 def made(network: nn.Module, clips: MotionClips, id: str, seed: int) -> np.ndarray:

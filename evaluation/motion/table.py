@@ -12,8 +12,8 @@ from evaluation.intervals import Interval, pooled
 from evaluation.motion import figures
 from evaluation.motion.alignment import LAGS
 from evaluation.motion.rows import OTHER, TRUTH, clip_figures
-from models.headmotion import AXES
 from utils.audio import FPS
+from utils.face.motion import AXES
 
 TURNS = AXES[:3]
 DEFINITIONS = {
@@ -48,6 +48,7 @@ class MotionTable:
         true = motions[TRUTH][0]
         self.motions[id] = motions
         self.clips[id] = {row: clip_figures(made, true, heard) for row, made in motions.items()}
+        self.clips[id].get(OTHER, {})["variety"] = math.nan  # they are no seeds
 
     @property
     def rows(self) -> list[str]:

@@ -80,7 +80,9 @@ def _draw(
     depth = (weights * depths.flatten(0, 1)[chosen][:, None, None]).sum(-1).clamp(0, 1)
     pixels = (chosen // count)[:, None, None] * (height * width) + (y * width + x).long()
     keys = ((depth * DEPTHS).long() << 32) + (chosen % count)[:, None, None]
-    nearest.scatter_reduce_(0, pixels[inside], keys[inside], "amin")
+    keys = torch.where(inside, keys, torch.iinfo(torch.int64).max)  # cheaper than to pick out those inside
+    pixels = pixels.clamp_max(len(nearest) - 1)
+    nearest.scatter_reduce_(0, pixels.flatten(), keys.flatten(), "amin")
 
 
 def _barycentric(corners: Tensor, x: Tensor, y: Tensor) -> Tensor:

@@ -24,8 +24,8 @@ POINTS = 41  # of the grid, along each side
 # In face widths, seen from the front: the head's middle, and how far it goes along, and where that ends, from there to
 # the sides, upwards and downwards.
 MIDDLE = np.array([0.0, -0.1])
-WHOLE = {"side": 0.72, "up": 1.15, "down": 0.98}
-END = {"side": 1.25, "up": 1.75, "down": 1.95}
+WHOLE = {"side": 0.64, "up": 1.05, "down": 0.98}
+END = {"side": 1.0, "up": 1.45, "down": 1.95}
 BEHIND = 0.15  # depth of what is no head, in face widths
 NECK = np.array([[x, y, z] for y in (1.05, 1.4, 1.8) for x, z in ((-0.3, 0.05), (0.0, -0.1), (0.3, 0.05))])
 STIFFNESS = 3e-3  # of the surface, against the depths that it should have
@@ -108,8 +108,10 @@ def make_sheet(
     corners = i[:-1, :-1], i[:-1, 1:], i[1:, :-1], i[1:, 1:]
     above, below = np.stack(corners[:3], -1), np.stack([corners[3], *corners[1:3]], -1)
     triangles = np.concatenate([above.reshape(-1, 3), below.reshape(-1, 3)])
-    tensors = (torch.from_numpy(one.astype(np.float32)) for one in (points, depths, share * edge))
-    return Sheet(rest, *tensors, torch.from_numpy(triangles))
+    share = share * edge
+    moving = (share[triangles] > 0).any(1)  # what never moves need not be drawn: it is behind all else
+    tensors = (torch.from_numpy(one.astype(np.float32)) for one in (points, depths, share))
+    return Sheet(rest, *tensors, torch.from_numpy(triangles[moving]))
 
 
 def _extent(rest: Pose, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:

@@ -27,6 +27,7 @@ class MotionPrior(nn.Module):
             carry=(6, frames, past), root=(6, frames, frames), unroot=(6, frames, frames)
         ).items():
             self.register_buffer(name, torch.zeros(shape), persistent=False)
+        self.prepare()
         self.register_load_state_dict_post_hook(lambda module, _: module.prepare())
 
     def fit(self, clips: list[Tensor]) -> None:

@@ -33,7 +33,7 @@ def motion_stream(
 ) -> Iterator[np.ndarray]:
     """Pieces (k,) of loudness in dB (`utils.audio.loudness`) -> pieces (n, 6) of head motion, float32, as many frames
 
-    Units: `models.headmotion`. The first frame is rest, zeros; angles stay below 25 degrees. The same seed makes
+    Units: `utils.face.motion`. The first frame is rest, zeros; angles stay below 25 degrees. The same seed makes
     the same motion, however the sound is cut. scale: of the motion, 1 as in training. levels: of the whole recording,
     where they are known; else what has been heard so far tells pauses from speech.
     """

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from data.store import ClipStore, read_attributes
+from data.store import ClipStore, aligned_store, read_attributes
 from data.store_writer import StoreWriter
 from tests.synthetic import make_clip, make_store
 from utils.errors import UserError
@@ -45,6 +45,28 @@ def test_a_clip_comes_back_as_it_went_in(tmp_path):
         numpy="2"
     )
     np.testing.assert_array_equal(store.attributes["template"], TEMPLATE)
+
+
+def test_what_needs_aligned_faces_refuses_others(tmp_path):
+    for name, notes in dict(old={}, aligned=dict(crop="aligned"), static=dict(crop="static")).items():
+        writer = StoreWriter(tmp_path / f"{name}.h5", attributes(**notes))
+        writer.add(f"s1/{name}", clip())
+        writer.pack()
+    assert ClipStore(tmp_path / "static.h5").crop == "static"
+    assert [aligned_store(tmp_path / f"{name}.h5").crop for name in ("old", "aligned")] == ["aligned"] * 2
+    with pytest.raises(UserError, match=r"static\.h5: its crops are static, and this needs aligned faces"):
+        aligned_store(tmp_path / "static.h5")
+    with pytest.raises(UserError, match=r"32 pixels, static, the other files' 32 pixels, aligned"):
+        ClipStore(tmp_path)
+
+
+def test_a_clips_metadata_packed_or_not(tmp_path):
+    arrays, writer = clip(), StoreWriter(tmp_path / "a.h5", attributes())
+    arrays.metadata = dict(pieces="3")
+    writer.add("s1/a", arrays)
+    assert writer.metadata("s1/a") == dict(pieces="3")
+    writer.pack()
+    assert writer.metadata("s1/a") == dict(pieces="3")
 
 
 def test_frames_in_any_order(tmp_path):

@@ -29,6 +29,8 @@ SMALL = {
     "LipToSpeech": dict(size=32, front=2, context=4, decoder=16, postnet=4, noise=2, text=True, rows=2),
     "SpeechJudge": dict(context=4, width=2),
     "SyncNet": dict(features=4, width=2),
+    "HeadMotion": dict(past=2, frames=14, width=4, rounds=1),
+    "RotateAudio": dict(past=2, frames=14, width=4, smoothing=3),
     "LipReader": dict(classes=["bin", "lay"], size=32, front=2, hearing=2, width=8, slots=3, heads=2),
     "RhythmicNet": dict(widths=[2, 4, 4, 8], flow_widths=[2, 4], flow_blocks=1, size=16),
     "RhythmicDiscriminator": dict(width=2, layers=2),
@@ -87,7 +89,7 @@ def test_options_that_make_no_sense(written, tmp_path):
     for name, good in config.items():
         for odd in ODD:
             same_kind = type(odd) is type(good) or (isinstance(good, float) and type(odd) in (int, float))
-            within = name in ("dropout", "gain", "radius", "temperature", "view") and odd in (
+            within = name in ("dropout", "gain", "guidance", "radius", "temperature", "view") and odd in (
                 0,
                 -1,
                 2.5,

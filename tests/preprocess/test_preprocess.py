@@ -104,7 +104,8 @@ def test_sound_fits_the_pictures(store):
 def test_the_store_says_how_it_was_made(store):
     notes = store.attributes
     assert (notes["fps"], notes["sample_rate"], notes["size"]) == (25, 16000, 128)
-    assert notes["parameters"] == dict(size=128, smoothing=2.0, quality=95, landmarks="precomputed")
+    crops = dict(crop="aligned", size=128, smoothing=2.0, quality=95)
+    assert notes["parameters"] == crops | dict(landmarks="precomputed")
     assert set(notes["versions"]) == set(corpus.PACKAGES) and notes["versions"]["numpy"] == np.__version__
 
 

@@ -22,7 +22,7 @@ def loudness(sound: np.ndarray, frames: int | None = None) -> np.ndarray:
     count = -(-len(sound) // SAMPLES_PER_FRAME) if frames is None else frames
     whole = np.zeros(count * SAMPLES_PER_FRAME, np.float64)
     whole[: len(sound)] = sound[: len(whole)]
-    power = np.square(whole.reshape(count, -1)).mean(1)
+    power = np.square(whole.reshape(count, SAMPLES_PER_FRAME)).mean(1)
     return np.maximum(10 * np.log10(np.maximum(power, 1e-30)), QUIETEST).astype(np.float32)
 
 

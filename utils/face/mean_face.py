@@ -41,7 +41,9 @@ MEAN_FACE = _mean_face()  # (68, 3)
 
 # An average skull, an ellipsoid: its middle and its radii, in face widths.
 SKULL, RADII = np.array([0.0, -0.28, 0.12]), np.array([0.60, 0.80, 0.60])
-FOREHEAD = list(range(15, 0, -1))  # the jaw points that are mirrored upwards, in the order of their mirror images
+FOREHEAD = list(
+    range(15, 0, -1)
+)  # the jaw points that are mirrored upwards, in the order of their mirror images
 FLATTER = 2 / 3  # a forehead is so high, where the jaw is 1
 
 
