@@ -62,8 +62,8 @@ class RhythmicSamples(Dataset):
     frontal reference moved to the target's pose, ani_image (3, H, H) and ani_landmarks (68, 2), and warp, the number of
     the reference to be warped; with `augment` colour and channels, as `data.augment.recolour` wants them.
 
-    Pictures are uint8, landmarks pixels. light: false keeps the colours as they are. Without `augment` nothing is turned, and the reference to be warped is the one
-    whose pose is nearest, as at test.
+    Pictures are uint8, landmarks pixels. light: false keeps the colours as they are. Without `augment` nothing is
+    turned, and the reference to be warped is the one whose pose is nearest, as at test.
     """
 
     def __init__(self, frames: Frames, augment: bool, light: bool = True) -> None:

@@ -1,4 +1,4 @@
-"""What rhythmic_test.py leaves to look at: a video of the frames alone, with sound, and every row's frames in a picture"""
+"""What rhythmic_test.py leaves to look at: a video of the frames alone, with sound, and a picture of every row's"""
 
 from __future__ import annotations
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from data.store import group_of
-from evaluation.definitions import FIGURES
-from evaluation.intervals import COVERED, Interval, pooled, with_interval
-from evaluation.output import pipes, write_csv
-from evaluation.rhythmic.rows import REPEATED
+from evaluation.definitions import FIGURES, definitions
+from evaluation.intervals import COVERED, Interval, pooled, split_intervals, with_interval
+from evaluation.output import cell, corpus, pipes, write_csv, write_json
+from evaluation.rhythmic.rows import REPEATED, TRUTH
 from evaluation.rhythmic.scores import Scores
 from utils.files import write_text
 
@@ -27,8 +27,8 @@ class RhythmicTable:
     clips: dict[str, dict[str, Scores]] = field(default_factory=dict)
 
     def add(self, id: str, rows: dict[str, Scores]) -> None:
-        for scores in rows.values():
-            if "face_psnr" in scores and scores is not rows[REPEATED]:
+        for name, scores in rows.items():
+            if "face_psnr" in scores and name not in (REPEATED, TRUTH):
                 scores["face_psnr_gain"] = scores["face_psnr"] - rows[REPEATED]["face_psnr"]
         self.clips[id] = rows
 
@@ -59,17 +59,7 @@ class RhythmicTable:
     def markdown(self) -> str:
         summary = self.summary()
         shown = [name for name in SHOWN if any(name in row for row in summary.values())]
-        brief = {"face_psnr_gain", "face_psnr", "pose_error"}  # of which the interval is shown
-        lines = []
-        for row, values in summary.items():
-            cells = []
-            for name in shown:
-                value, decimals = values.get(name), FIGURES[name].decimals
-                if value is not None and name not in brief:
-                    cells.append("-" if value[0] != value[0] else f"{value[0]:.{decimals}f}")
-                else:
-                    cells.append(with_interval(value, decimals))
-            lines.append([row, *cells])
+        lines = [[row, *(_cell(name, values.get(name)) for name in shown)] for row, values in summary.items()]
         return pipes(["", *(FIGURES[name].heading for name in shown)], lines)
 
     def page(self, note: str) -> str:
@@ -85,9 +75,28 @@ class RhythmicTable:
             {"clip": id, "row": name, **one} for id, rows in self.clips.items() for name, one in rows.items()
         ]
 
-    def write(self, folder: Path, note: str) -> list[Path]:
-        """clips.csv and rhythmic.md; note: where the figures come from"""
-        paths = [folder / "clips.csv", folder / "rhythmic.md"]
-        write_csv(paths[0], self.lines())
-        write_text(paths[1], self.page(note))
-        return paths
+
+def _cell(name: str, values: Interval | None) -> str:
+    """With its interval, for the figures that decide"""
+    decimals = FIGURES[name].decimals
+    if name in ("face_psnr", "face_psnr_gain", "pose_error"):
+        return with_interval(values, decimals)
+    return cell(values and values[0], decimals)
+
+
+def publish(args: Namespace, tables: Mapping[int, RhythmicTable], facts: dict) -> None:
+    """Writes the tables into args.sample_dir and prints them. tables: by the number of references"""
+    folder, several, results, pages, lines = args.sample_dir, len(tables) > 1, {}, [], []
+    for count, table in tables.items():
+        suffix = f", K = {count}" if several else ""
+        summary = {f"{row}{suffix}": values for row, values in table.summary().items()}
+        for part, found in split_intervals(summary).items():
+            results.setdefault(part, {}).update(found)
+        people = len({table.people.get(id, group_of(id)) for id in table.clips})
+        said = f"{corpus(args)}, {args.split}: {len(table.clips)} clips of {people} speakers, K = {count}"
+        pages.append(table.page(said))
+        lines += [{"references": count, **line} for line in table.lines()]
+    write_csv(folder / "clips.csv", lines)
+    write_text(folder / "rhythmic.md", "\n".join(pages))
+    write_json(folder / "metrics.json", {**facts, **results, "definitions": definitions(results["rows"])})
+    print("\n" + "\n".join(pages) + f"\n{folder}: metrics.json, clips.csv, rhythmic.md")

@@ -15,14 +15,17 @@ from torch import Tensor
 from data.heads.poses import PoseStore
 from data.heads.rhythmic import reference_pool
 from data.store import Clip
+from data.store_writer import ClipArrays
 from models.head3d.head import Head
 from utils.audio import SAMPLES_PER_FRAME
 from utils.errors import UserError
 from utils.face.landmarks import eye_openness
-from utils.face.pose import Pose, frontalise, motion_of, place, pose_of, rest_pose
-from utils.media.images import to_network
+from utils.face.pose import Pose, fit_track, frontalise, motion_of, place, pose_of, rest_pose, smooth_pose
+from utils.media.images import to_network, to_tensor
 
 SHUT = 0.85  # of the median openness: eyes that are less open are no good key frame's
+
+SMOOTHING = 1.0  # frames, of poses over time
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,17 @@ class Track:
     def of(cls, clip: Clip, poses: PoseStore) -> Track:
         face = poses.face(clip.id)
         return cls(clip.id, clip.frames(), clip.landmarks, poses[clip.id], face, clip.audio)
+
+    @classmethod
+    def of_arrays(cls, id: str, arrays: ClipArrays) -> Track:
+        """A clip that is in no store, of a fixed crop; its poses are fitted as `preprocess.pose` does it."""
+        import cv2
+
+        codes = (np.frombuffer(one, np.uint8) for one in arrays.pictures)
+        pictures = [cv2.cvtColor(cv2.imdecode(one, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB) for one in codes]
+        pose, face = fit_track(arrays.landmarks)
+        pose = smooth_pose(pose, SMOOTHING)
+        return cls(id, to_tensor(np.stack(pictures)), arrays.landmarks, pose, face, arrays.audio)
 
     def __len__(self) -> int:
         return len(self.images)
