@@ -32,16 +32,22 @@ def draw_changes(random: np.random.Generator) -> dict[str, Tensor]:
         affine, bend = np.array([[cos, -sin, x], [sin, cos, y]]), random.normal(0, 0.03, (2, 4, 4))
     if mirrored:
         affine[0], bend[0] = -affine[0], -bend[0]
+    changes = {
+        name: torch.from_numpy(array).float() for name, array in dict(affine=affine, bend=bend).items()
+    }
+    order = torch.tensor(MIRROR) if mirrored else torch.arange(68)
+    return changes | dict(order=order) | draw_light(random)
+
+
+def draw_light(random: np.random.Generator) -> dict[str, Tensor]:
+    """colour (6,) and channels (3,) of `draw_changes`"""
     gamma, saturation = np.exp(random.normal(0, 0.25)), max(0.0, random.uniform(-0.15, 1.4))  # also grey
     gains = np.exp(random.normal(0, 0.15, 3)) * np.exp(random.normal(0, 0.15))  # temperature and contrast
     exposure = np.exp(-abs(random.normal(0, 0.5))) if random.random() < 0.3 else 1.0  # little light
     brightness = (random.normal(0, 0.06) + 0.5) * exposure - 0.5
     colour = np.array([gamma, saturation, *gains * exposure, brightness])
     channels = random.permutation(3) if random.random() < 0.15 else np.arange(3)
-    numbers = dict(affine=affine, bend=bend, colour=colour)
-    changes = {name: torch.from_numpy(array).float() for name, array in numbers.items()}
-    order = torch.tensor(MIRROR) if mirrored else torch.arange(68)
-    return changes | dict(order=order, channels=torch.from_numpy(channels))
+    return dict(colour=torch.from_numpy(colour).float(), channels=torch.from_numpy(channels))
 
 
 def augment(batch: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -143,6 +143,17 @@ GROUPS = {
         ),
         "words_judged": Figure("of", 0, "how many words these are"),
     },
+    "heads": {
+        "face_psnr": Figure(
+            "face PSNR", 2, "PSNR in the box of each frame's true 68 points, plus 0.15 of its width"
+        ),
+        "face_psnr_gain": Figure("gain", 2, "face PSNR over that of the repeated reference, dB"),
+        "pose_error": Figure(
+            "pose error",
+            2,
+            "degrees between the pose that was asked for and the one fitted to dlib's landmarks in the frames made",
+        ),
+    },
     "speech": {
         "stoi": Figure(
             "STOI", 3, "short-time objective intelligibility (Taal et al. 2011), pystoi, at 16 kHz"

@@ -164,7 +164,7 @@ class Run:
         self.scaler.unscale_(its)
         if args.clip:
             nn.utils.clip_grad_norm_(group["params"], args.clip)
-        set_rate(its, self.done, args, self.halvings)
+        set_rate(its, self.done, args, self.halvings, getattr(args, f"{name}_rate", 1.0))
         self.scaler.step(its)
 
     def step_done(self, losses: dict[str, Tensor], frames: int) -> bool:

@@ -47,10 +47,15 @@ def optimiser_kind(args: Namespace) -> str:
     return getattr(args, "opt", "adam")
 
 
-def set_rate(optimiser: torch.optim.Optimizer, step: int, args: Namespace, halvings: int = 0) -> None:
-    """Makes a state's optimiser what today's flags say. halvings: how often validation asked for half the rate"""
+def set_rate(
+    optimiser: torch.optim.Optimizer, step: int, args: Namespace, halvings: int = 0, times: float = 1.0
+) -> None:
+    """Makes a state's optimiser what today's flags say.
+
+    halvings: how often validation asked for half the rate; times: this network's rate, over that of the others
+    """
     for group in optimiser.param_groups:
-        group |= dict(lr=learning_rate(step, args) / 2**halvings)
+        group |= dict(lr=times * learning_rate(step, args) / 2**halvings)
         if optimiser_kind(args) == "sgd":
             group |= dict(momentum=args.momentum, nesterov=args.momentum > 0)
         else:

@@ -86,20 +86,25 @@ class Sheet:
 
 
 def make_sheet(
-    landmarks: np.ndarray, rest: Pose, size: tuple[int, int], face: np.ndarray = MEAN_FACE
+    landmarks: np.ndarray,
+    rest: Pose,
+    size: tuple[int, int],
+    face: np.ndarray = MEAN_FACE,
+    count: int = POINTS,
 ) -> Sheet:
-    """A picture's landmarks (68, 2), pixels, the pose of its head (one frame), the picture's size (height, width)"""
+    """A picture's landmarks (68, 2), pixels, the pose of its head (one frame), the picture's size (height, width)
+
+    face (68, 3): the person's, or the mean; count: of the grid's points, along each side.
+    """
     low, high = _extent(rest, size)
-    grid = np.stack(
-        np.meshgrid(*(np.linspace(a, b, POINTS) for a, b in zip(low, high, strict=True))), axis=-1
-    )
+    grid = np.stack(np.meshgrid(*(np.linspace(a, b, count) for a, b in zip(low, high, strict=True))), axis=-1)
     points = grid.reshape(-1, 2)
     flat = (points - rest.translation) / rest.scale
     controls = _controls(landmarks, rest, face)
     share = _share(flat, rest)
     depths = BEHIND + (_surface(flat, controls) - BEHIND) * np.minimum(1, 2 * share)
     edge = np.minimum(*(_edge(points[:, i], (0, size[1 - i] - 1)) for i in (0, 1)))
-    i = np.arange(POINTS**2).reshape(POINTS, POINTS)
+    i = np.arange(count**2).reshape(count, count)
     corners = i[:-1, :-1], i[:-1, 1:], i[1:, :-1], i[1:, 1:]
     above, below = np.stack(corners[:3], -1), np.stack([corners[3], *corners[1:3]], -1)
     triangles = np.concatenate([above.reshape(-1, 3), below.reshape(-1, 3)])
@@ -178,5 +183,5 @@ def _surface(flat: np.ndarray, controls: np.ndarray) -> np.ndarray:
 
 
 def _kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    squared = ((a[:, None] - b[None]) ** 2).sum(-1) + 1e-12
+    squared = (a[:, None, 0] - b[:, 0]) ** 2 + (a[:, None, 1] - b[:, 1]) ** 2 + 1e-12
     return 0.5 * squared * np.log(squared)
