@@ -124,6 +124,7 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
     args.sound_given = args.in_file is not None
     args.person, *args.others = args.person or [None]
     check_choice(args.head_motion)
+    args.in_file = args.in_file or ROOT / "audio/speech.wav"
     if args.crop and args.size:
         raise UserError("--crop and -size: one says 128 pixels, the other says how many; give one of them")
     return args

@@ -129,7 +129,7 @@ class Composer:
         """
         self.canvas = picture.copy()
         self.landmarks = apply_transform(invert_transform(transform), landmarks)  # in pixels of the picture
-        self.region, self.to_region = _region(picture, transform, size)
+        self.region, self.to_region = region_of(picture, transform, size)
         self.own = np.ascontiguousarray(picture[self.region])
         self.face = face_mask(landmarks, size) if mask is None else mask
         self.linear = self.to_region[:, :2].astype(np.float32).T
@@ -233,7 +233,7 @@ def _ease(x: np.ndarray) -> np.ndarray:
     return (x * x * (3 - 2 * x)).astype(np.float32)
 
 
-def _region(photo: np.ndarray, transform: np.ndarray, size: int) -> tuple[tuple[slice, slice], np.ndarray]:
+def region_of(photo: np.ndarray, transform: np.ndarray, size: int) -> tuple[tuple[slice, slice], np.ndarray]:
     """The slices of the photo that the crop covers, and the transform (2, 3) from crop pixels to that region"""
     back = invert_transform(transform)
     corners = apply_transform(back, np.array([[0, 0], [size, 0], [0, size], [size, size]]) - 0.5)

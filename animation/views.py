@@ -12,6 +12,7 @@ from animation.composition import Change, Composer, fit_for_video
 from animation.heads.turning import HeadTurner
 from animation.stream import Subject
 from utils.errors import note
+from utils.face.alignment import chain, crop_face, scaling
 from utils.face.landmarks import to_crop_size
 from utils.media.drawing import draw_landmarks, enlarge, grid
 
@@ -37,7 +38,8 @@ class Moment(NamedTuple):
     came of the face's picture; change None: the picture stays as it is, for it shows no face.
 
     motion (6,): of the head about the picture's pose (`utils.face.pose.motion_of`); None, it stands still. The frame is
-    that of the still head, the landmarks those of the moved one.
+    that of the still head, the landmarks those of the moved one. picture: the whole picture, where that is drawn
+    already, and the frame with it.
     """
 
     landmarks: np.ndarray
@@ -45,6 +47,7 @@ class Moment(NamedTuple):
     change: Change | None
     face: Face
     motion: np.ndarray | None = None
+    picture: np.ndarray | None = None
 
 
 Draw = Callable[[Moment], np.ndarray]
@@ -95,26 +98,42 @@ def whole_picture(first: np.ndarray) -> Draw:
         return Composer(photo, transform, face.landmarks, len(face.crop), face.mask)
 
     drawn = _drawing(compose)
-    return lambda moment: (
-        fit_for_video(moment.face.photo, np.eye(2, 3))[0] if moment.change is None else drawn(moment)
-    )
+
+    def draw(moment: Moment) -> np.ndarray:
+        if moment.picture is not None:
+            return moment.picture
+        return fit_for_video(moment.face.photo, np.eye(2, 3))[0] if moment.change is None else drawn(moment)
+
+    return draw
 
 
 def enlarged_face(size: int) -> Draw:
     """Draws the crop out of the picture's own pixels, at `size` pixels a side."""
-    return _drawing(
+    drawn = _drawing(
         lambda face: Composer.of_crop(
             face.photo, face.transform, face.landmarks, len(face.crop), size, face.mask
         )
     )
 
+    def draw(moment: Moment) -> np.ndarray:
+        if moment.picture is None:
+            return drawn(moment)
+        to_view = chain(moment.face.transform, scaling(size / len(moment.face.crop)))
+        return crop_face(moment.picture, to_view, size)
+
+    return draw
+
 
 def network_face() -> Draw:
     """Draws VG-net's own frame."""
     turners = Kept(lambda face: HeadTurner(face.landmarks, face.crop.shape[:2]))
-    return lambda moment: (
-        moment.frame if moment.motion is None else turners.of(moment.face)(moment.frame, moment.motion)
-    )
+
+    def draw(moment: Moment) -> np.ndarray:
+        if moment.motion is None or moment.picture is not None:
+            return moment.frame
+        return turners.of(moment.face)(moment.frame, moment.motion)
+
+    return draw
 
 
 def _drawing(composer: Callable[[Face], Composer]) -> Draw:
@@ -152,6 +171,6 @@ def draw_panel(moment: Moment, result: np.ndarray) -> np.ndarray:
     points = to_crop_size(moment.landmarks, 128 * TILE // len(moment.frame))
     attention, motion = change.pictures()
     captions = ["landmarks", "attention", "motion", "result"]
-    drawn = np.zeros((TILE, TILE, 3), np.uint8) if moment.change is None else draw_landmarks(TILE, points)
+    drawn = np.zeros((TILE, TILE, 3), np.uint8) if np.isnan(points).any() else draw_landmarks(TILE, points)
     tiles = [drawn, enlarge(attention, TILE), enlarge(motion, TILE), result]
     return grid(tiles, captions=captions)

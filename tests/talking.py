@@ -108,13 +108,8 @@ def head_motion(folder: Path) -> Path:
     torch.manual_seed(2)
     path = folder / "hm.safetensors"
     network = HeadMotion(past=8, frames=24, width=8, rounds=1, steps=2)
-    time = torch.arange(100) / 25
-    network.fit(
-        [
-            torch.stack([0.1 * torch.sin((2 + axis) * time) for axis in range(6)], -1)
-            * torch.tensor([1, 1, 1, 0.3, 0.3, 0.1])
-        ]
-    )
+    angles = (torch.arange(100)[:, None] / 25) * torch.arange(2, 8)
+    network.fit([torch.sin(angles) * torch.tensor([0.1, 0.1, 0.1, 0.03, 0.03, 0.01])], [torch.zeros(100, 3)])
     save_model(path, network)
     return path
 

@@ -14,6 +14,7 @@ from utils.face.pose import fit_pose
 from utils.media.playback import Recording
 
 LOOKED_AT, APART = 250, 5  # pictures of a video, and how many frames from one to the next
+OTHERS_APART = 5  # of those that show the face, from one that is kept to the next
 LARGEST_TURN = 40  # degrees to a side or up: beyond, a picture does not show the face that would have to turn
 
 
@@ -34,14 +35,18 @@ def check_turn(landmarks: np.ndarray, name: str) -> None:
         )
 
 
-def best_picture(
+def best_pictures(
     video: Path,
     detector: FaceDetector,
     choose: Callable[[list[Box]], Box],
     watch: Callable[[Iterable, int], Iterable],
-) -> np.ndarray:
-    """The picture (H, W, 3) of a video's first minute whose head can be moved best. Raises UserError without faces."""
-    best, least = None, np.inf
+    most: int = 1,
+) -> list[np.ndarray]:
+    """The picture (H, W, 3) of a video's first minute whose head can be moved best, and more of its faces, up to `most`
+
+    Raises UserError where no picture shows one.
+    """
+    best, least, others, seen = None, np.inf, [], 0
     for picture in watch(_sparse(Recording(video).forwards(LOOKED_AT * APART)), LOOKED_AT):
         boxes = detector.detect(picture)
         if not boxes:
@@ -49,9 +54,12 @@ def best_picture(
         worth = unfitness(detector.landmarks(picture, choose(boxes)))
         if worth < least:
             best, least = picture, worth
+        if len(others) < most - 1 and seen % OTHERS_APART == 0:
+            others.append(picture)
+        seen += 1
     if best is None:
         raise UserError(f"{video}: no face found; give a video that shows one from the front")
-    return best
+    return [best, *others]
 
 
 def _sparse(pictures: Iterable[np.ndarray]) -> Iterator[np.ndarray]:

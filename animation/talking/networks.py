@@ -9,9 +9,10 @@ import torch
 from torch import nn
 
 from animation.original import check_pair
-from models import ATNet, ATNetSingle, NRNet, VGNet, WhisperATNet, load_model
+from models import ATNet, ATNetSingle, NRNet, RhythmicNet, VGNet, WhisperATNet, load_model
 from models.headmotion.generative import HeadMotion
 from models.layers import fold_norms
+from models.rhythmic.generator import for_inference
 from utils.errors import UserError
 from utils.face.detector import FaceDetector
 
@@ -20,7 +21,7 @@ class Networks(NamedTuple):
     """at_net hears, vg_net draws, detector finds faces; head_motion moves heads, where it is wanted."""
 
     at_net: nn.Module
-    vg_net: VGNet
+    vg_net: VGNet | RhythmicNet
     detector: FaceDetector
     head_motion: HeadMotion | None = None
 
@@ -44,8 +45,9 @@ def load_networks(
         )
     if not at_net.landmark_components.any():
         raise UserError(f"{at_model}: holds no landmark basis; convert the original's weights with --pca")
-    vg_net = load_model(vg_model, device, expect=VGNet)
+    vg_net = load_model(vg_model, device, expect=(VGNet, RhythmicNet))
     check_pair(at_net, vg_net, at_model, vg_model)
     head_motion = load_model(hm_model, device, expect=HeadMotion) if hm_model else None
-    drawing = fold_norms(vg_net).to(memory_format=torch.channels_last)
+    fold = for_inference if isinstance(vg_net, RhythmicNet) else fold_norms
+    drawing = fold(vg_net).to(memory_format=torch.channels_last)
     return Networks(at_net, drawing, FaceDetector(), head_motion)

@@ -12,7 +12,7 @@ import numpy as np
 from animation.blinks import blink_stream
 from animation.composition import Change, Light
 from animation.heads.motion import LEARNED, given_motion, learned_motion
-from animation.heads.references import best_picture, check_turn, unfitness
+from animation.heads.references import best_pictures, check_turn, unfitness
 from animation.heads.turning import landmarks_in_picture, turned_landmarks
 from animation.original import is_original
 from animation.stream import frame_stream, landmark_stream, rechunk
@@ -37,16 +37,22 @@ def default_photo() -> np.ndarray:
     return astronaut()
 
 
-def best_face(networks: Networks, wish: Wish, watch: Callable[[Iterable, int], Iterable]) -> Face:
-    """The face that speaks: of the photo; of several photos, or of a video, that whose head can be moved best"""
+def best_faces(
+    networks: Networks, wish: Wish, watch: Callable[[Iterable, int], Iterable], most: int
+) -> list[Face]:
+    """The face that speaks, and others of the same person, up to so many in all
+
+    Of the photo; of several photos, or of a video, first that whose head can be moved best.
+    """
     if wish.person and is_video(wish.person):
-        photo = best_picture(wish.person, networks.detector, chooser(wish), watch)
-        return find_subject(photo, networks, wish)
+        pictures = best_pictures(wish.person, networks.detector, chooser(wish), watch, most)
+        return [find_subject(picture, networks, wish) for picture in pictures]
     if not wish.person:
-        return find_subject(default_photo(), networks, wish)
+        return [find_subject(default_photo(), networks, wish)]
     wishes = [replace(wish, person=path) for path in (wish.person, *wish.others)]
     faces = [find_subject(read_photo(one.person), networks, one) for one in wishes]
-    return min(faces, key=lambda face: unfitness(landmarks_in_picture(face.landmarks, face.transform)))
+    faces.sort(key=lambda face: unfitness(landmarks_in_picture(face.landmarks, face.transform)))
+    return faces[:most]
 
 
 class PhotoScene:
@@ -56,6 +62,7 @@ class PhotoScene:
     faceless = 0  # frames
     aspect = None
     ahead = CHUNK  # frames that are made while others are drawn and encoded
+    most = 1  # pictures of the person that are of use
 
     def __init__(
         self,
@@ -69,7 +76,7 @@ class PhotoScene:
         self.networks, self.clock, self.count = networks, clock, sound_frames
         self.blinks = wish.blink_seed if wish.blink is not False else None
         with clock.stage("faces"):
-            self.first = best_face(networks, wish, watch)
+            self.first, *self.others = best_faces(networks, wish, watch, self.most)
             self.pose = fit_pose(self.first.landmarks[None])
             self.motion = self._motion(wish, watch) if wish.moves else repeat(None)
 

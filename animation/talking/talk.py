@@ -17,10 +17,11 @@ from animation.original import is_original
 from animation.stream import audio_windows, sound_frames
 from animation.talking.networks import Networks
 from animation.talking.photos import PhotoScene
+from animation.talking.posed import PosedScene
 from animation.talking.videos import VideoScene
 from animation.talking.wish import Wish
 from animation.views import Moment, choose_views, planned_files
-from models import NRNet, WhisperATNet
+from models import NRNet, RhythmicNet, WhisperATNet
 from utils.ahead import ahead
 from utils.audio import SAMPLE_RATE, SAMPLES_PER_FRAME
 from utils.audio.raw_speech import SPEECH_RATE, Loudness, SpeechWindows
@@ -54,7 +55,9 @@ def talk(networks: Networks, wish: Wish, watch: Watch = unwatched, clock: Stopwa
     wish.check_places()
     sound = count_sound_frames(wish.speech)
     wish = moving(wish, networks)
-    kind = PhotoScene if wish.moves or not (wish.person and is_video(wish.person)) else VideoScene
+    posed = isinstance(networks.vg_net, RhythmicNet)
+    still = wish.moves or not (wish.person and is_video(wish.person))
+    kind = PosedScene if posed else PhotoScene if still else VideoScene
     scene = kind(networks, wish, sound, clock, lambda frames, count: watch("faces", frames, count))
     writable_folder(wish.folder)
     windows = clock.through("sound", listen(wish, networks.at_net))
@@ -76,7 +79,7 @@ def moving(wish: Wish, networks: Networks) -> Wish:
         raise UserError(f"{videos[0]}: a video beside other pictures; give one video, or photos alone")
     if wish.head_motion is not None:
         return wish
-    photo = not (wish.person and is_video(wish.person))
+    photo = isinstance(networks.vg_net, RhythmicNet) or not (wish.person and is_video(wish.person))
     able = networks.head_motion is not None and not is_original(networks.vg_net)
     return replace(wish, head_motion=LEARNED) if photo and able else wish
 

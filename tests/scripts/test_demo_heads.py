@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from models import RhythmicNet, save_model
 from tests.talking import frames_of, head_motion, lengths, peak_memory, run_demo, small_weights, write_wave
 from utils.face.pose import fit_pose, motion_of
 from utils.media.write import VideoWriter
@@ -99,3 +101,27 @@ def test_memory_does_not_grow_with_a_moving_head(files, tmp_path):
         peak_memory(files, tmp_path, seconds, "at.safetensors", head_motion="learned") for seconds in (4, 16)
     ]
     assert sizes[1] < sizes[0] + 60_000  # KiB
+
+
+@pytest.mark.parametrize("linear", [True, False])
+def test_the_renderer_draws_the_whole_head_in_its_pose(linear, files, tmp_path):
+    torch.manual_seed(3)
+    options = dict(widths=(4, 4, 8, 8), flow_widths=(4, 8), flow_blocks=1, size=64, norm="group")
+    options |= dict(landmark_flow=True, spade_combine=not linear, add_raw_loss=not linear)
+    save_model(tmp_path / "rhythmic.safetensors", RhythmicNet(**options))
+    track = np.zeros((80, 6), np.float32)
+    track[:, 2] = np.radians(10)
+    np.save(tmp_path / "leaning.npy", track)
+    drawn = dict(vg_model=tmp_path / "rhythmic.safetensors", head_motion=tmp_path / "leaning.npy")
+    photos = ["-p", files / "face.png", files / "face.png"]
+    assert run(files, tmp_path, *photos, "--panel", "--paste_back", "--save_landmarks", p=None, **drawn) == 0
+    whole, photo = frames_of(tmp_path / "a_full.mp4"), np.asarray(Image.open(files / "face.png")).astype(int)
+    assert len(whole) == 50 and whole[0].shape == photo.shape
+    assert np.abs(whole[-1][:, -8:] - photo[:, -8:]).mean() < 4  # the background stands still
+    assert np.abs(whole[-1] - photo).mean() > 4
+    assert frames_of(tmp_path / "a.mp4")[0].shape == (64, 64, 3)
+    landmarks = np.load(tmp_path / "a_landmarks.npy")
+    motion = motion_of(fit_pose(landmarks), fit_pose(landmarks[:1]))
+    assert np.degrees(motion[-1, 2]) == pytest.approx(10, abs=2)
+    assert run(files, tmp_path, "-size", 100, s="small", **drawn | dict(head_motion="none")) == 0
+    assert frames_of(tmp_path / "small.mp4")[0].shape == (100, 100, 3)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from animation.heads.motion import check_choice, given_motion, learned_motion, played, read_motion
-from animation.heads.references import best_picture, check_turn, unfitness
+from animation.heads.references import best_pictures, check_turn, unfitness
 from animation.heads.turning import HeadTurner, turned_landmarks
 from models import load_model
 from models.head3d.sheet import make_sheet
@@ -164,11 +164,12 @@ def test_the_best_picture_looks_at_the_camera(tmp_path, person, detector):
     write_film(
         tmp_path / "film.mp4", [turner(photo, turn(0, angle, 0)).copy() for angle in angles for _ in range(5)]
     )
-    best = best_picture(tmp_path / "film.mp4", detector, lambda boxes: boxes[0], unwatched)
+    best, *others = best_pictures(tmp_path / "film.mp4", detector, lambda boxes: boxes[0], unwatched, 3)
+    assert len(others) == 2
     assert np.abs(best.astype(int) - photo).mean() < 6
     write_film(tmp_path / "none.mp4", [np.zeros((96, 96, 3), np.uint8)] * 6)
     with pytest.raises(UserError, match="no face found"):
-        best_picture(tmp_path / "none.mp4", detector, lambda boxes: boxes[0], unwatched)
+        best_pictures(tmp_path / "none.mp4", detector, lambda boxes: boxes[0], unwatched)
 
 
 def test_faces_turned_too_far_are_refused():
