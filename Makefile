@@ -5,6 +5,7 @@
 # make speech STORE=store/grid.h5 SPLITS=DIR   measures lip-to-speech's shipped weights: docs/speech.md; WHISPER=WHEEL, too
 # make words WORDS=store/words.h5   measures the shipped lip reader: docs/words.md; NOISE=, and STORE= and SPLITS= of sentences, too
 # make memory WORDS=store/words.h5   trains lip readers with and without a memory: docs/memory.md
+# make motion WILD=store/wild.h5 PEOPLE=people.txt   trains head motion without each person in turn: docs/motion.md
 # make figures STORE=store/grid.h5 SPLITS=DIR   draws faces by the shipped weights: docs/faces.md
 # make ablation STORE=store/grid.h5 SPLITS=DIR   trains the networks with parts missing: docs/ablation.md
 # make fuzz MINUTES=30   feeds damaged files to every reader of files
@@ -19,7 +20,7 @@ MINUTES ?= 2
 WORDS ?= store/words.h5
 BIN := $(VENV)/bin
 
-.PHONY: demo app test fuzz tables speech words memory figures ablation lint format clean
+.PHONY: demo app test fuzz tables speech words memory motion figures ablation lint format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python demo.py --panel
@@ -46,6 +47,9 @@ words: $(VENV)/.installed
 
 memory: $(VENV)/.installed
 	$(BIN)/python -m reports.memory --dataset_dir $(WORDS)
+
+motion: $(VENV)/.installed
+	$(BIN)/python -m reports.motion --dataset_dir $(or $(WILD),store/wild.h5) $(if $(PEOPLE),-people $(PEOPLE))
 
 figures: $(VENV)/.installed
 	$(BIN)/python -m reports.figures --dataset_dir $(STORE) $(if $(SPLITS),--splits $(SPLITS))

@@ -70,7 +70,8 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
     number("smoothing", 11, "frames of sound that the original averages", least=1)
     number("rounds", 2, "of the flow's dilations", least=1)
     number("deaf", 0.15, "share of the flow's windows that do not hear, for guidance", least=0, below=1)
-    number("guidance", 1.5, "how much more than it heard the flow makes of the loudness", least=0)
+    number("guidance", 1.0, "how much more than it heard the flow makes of the loudness", least=0)
+    number("emphasis", 1.5, "the same of how loudness enlivens the flow's chance", least=0)
     number("even", 0.0, "of people's liveliness, how much is evened out: 0 none, 1 all", least=0)
     add_switch(flags, "augment", True, "mirror images, other amplitudes, speeds and levels (default true)")
     chosen = parser(None)
@@ -90,7 +91,7 @@ def build(args: Namespace) -> nn.Module:
     torch.manual_seed(args.seed)
     sizes = {name: getattr(args, name) for name in ("past", "frames", "width", "dropout")}
     if args.network == "flow":
-        return HeadMotion(**sizes, rounds=args.rounds, guidance=args.guidance)
+        return HeadMotion(**sizes, rounds=args.rounds, guidance=args.guidance, emphasis=args.emphasis)
     return RotateAudio(**sizes, smoothing=args.smoothing)
 
 
@@ -146,7 +147,12 @@ def train(args: Namespace, device: torch.device) -> None:
     model = build(args)
     tracks = {name: {id: clips.motion(id) for id in own} for name, own in ids.items()}
     tracks["train"] = evened(tracks["train"], args.even)
-    model.fit([torch.from_numpy(one) for one in tracks["train"].values()])
+    model.fit(
+        *(
+            [torch.from_numpy(one) for one in kind]
+            for kind in (tracks["train"].values(), clips.features(ids["train"]))
+        )
+    )
     model.to(device)
     start_from(model, args.load_model)
     facts = dict(left_out=gone, even=args.even, heard="loudness" if args.network == "flow" else "raw speech")

@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 FORMAT = "talking-face network"
 SPEECH = (ATNet, ATNetSingle, WhisperATNet, NRNet)  # networks that make coefficients of speech
 LIPS = (LipToSpeech, SpeechJudge, SyncNet, LipReader)
-HEADS = (HeadMotion, RotateAudio, RhythmicNet, RhythmicDiscriminator)
-FACES = (VGNet, Discriminator, WhisperEncoder)
+HEADS = (HeadMotion, RotateAudio)
+FACES = (VGNet, Discriminator, WhisperEncoder, RhythmicNet, RhythmicDiscriminator)
 NETWORKS = {network.__name__: network for network in (*SPEECH, *FACES, *LIPS, *HEADS)}
 
 

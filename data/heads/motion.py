@@ -20,7 +20,7 @@ from data.store import ClipStore, group_of
 from utils.audio import SAMPLES_PER_FRAME
 from utils.audio.loudness import DELTAS, Levels, features, loudness
 from utils.audio.raw_speech import set_level
-from utils.audio.windows import CONTEXT, cut, sliding
+from utils.audio.windows import CONTEXT, cut
 from utils.errors import UserError
 from utils.face.motion import MIRROR
 
@@ -45,17 +45,18 @@ class MotionClips:
         """(T,) dB"""
         return loudness(self.store[id].audio, self.lengths[id])
 
+    def features(self, ids: Sequence[str]) -> list[np.ndarray]:
+        """Of each clip (T, 3), as `utils.audio.loudness.features`"""
+        return [features(heard, Levels.of(heard)) for heard in map(self.loudness, ids)]
+
     def sound(self, id: str) -> np.ndarray:
         """(640 T,) at a root mean square of 1"""
         return set_level(self.store[id].audio, "rms")
 
 
-def sound_windows(sound: np.ndarray, start: int, frames: int) -> np.ndarray:
-    """sound (N,) -> (T, 7, 640): each frame's own samples, and three frames' on either side; zeros beyond its ends"""
-    part = cut(sound, (start - CONTEXT) * SAMPLES_PER_FRAME, (frames + 2 * CONTEXT) * SAMPLES_PER_FRAME)
-    return sliding(part, (2 * CONTEXT + 1) * SAMPLES_PER_FRAME, SAMPLES_PER_FRAME).reshape(
-        frames, 2 * CONTEXT + 1, SAMPLES_PER_FRAME
-    )
+def sound_frames(sound: np.ndarray, start: int, frames: int) -> np.ndarray:
+    """sound (N,) -> (T, 640): the samples of frames `start` on; zeros beyond its ends"""
+    return cut(sound, start * SAMPLES_PER_FRAME, frames * SAMPLES_PER_FRAME).reshape(-1, SAMPLES_PER_FRAME)
 
 
 def evened(tracks: dict[str, np.ndarray], even: float) -> dict[str, np.ndarray]:
@@ -73,7 +74,8 @@ def evened(tracks: dict[str, np.ndarray], even: float) -> dict[str, np.ndarray]:
 class MotionSamples(Dataset):
     """Sample number n: past (P, 6) and motion (F, 6), in radians and face widths, and what is heard in both.
 
-    That is loudness (P + F, 3) as `utils.audio.loudness.features` makes it or, with `raw`, sound (P + F, 7, 640).
+    That is loudness (P + F, 3) as `utils.audio.loudness.features` makes it or, with `raw`, sound (P + F + 6, 640) of
+    these frames and of three on either side.
     augment: mirror images, other amplitudes, other levels and, without `raw`, other speeds.
     """
 
@@ -99,7 +101,7 @@ class MotionSamples(Dataset):
         track, heard, count = self.tracks[id], self.heard[id], self.past + self.frames
         if self.raw:
             start = int(random.integers(len(track) - count + 1))
-            sample = dict(sound=sound_windows(heard, start, count))
+            sample = dict(sound=sound_frames(heard, start - CONTEXT, count + 2 * CONTEXT))
             motion = track[start : start + count]
         else:
             rate = STRETCH ** random.uniform(-1, 1) if self.augment else 1.0

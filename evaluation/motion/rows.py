@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from data.heads.motion import MotionClips, sound_windows
+from data.heads.motion import MotionClips, sound_frames
 from evaluation.motion import alignment, figures
 from models.headmotion.generative import HeadMotion
 from models.headmotion.original import RotateAudio
@@ -31,8 +31,12 @@ class Deaf(nn.Module):
         self.network, self.past, self.frames = network, network.past, network.frames
         self.deviation = network.deviation
 
+    def begin(self, chance: Tensor) -> Tensor:
+        return self.network.begin(chance)
+
     def go_on(self, chance: Tensor, past: Tensor, loudness: Tensor) -> Tensor:
-        return self.network.prior.motion(chance, past)
+        prior = self.network.prior
+        return prior.motion(chance * prior.level.exp(), past)
 
 
 class Fold(NamedTuple):
@@ -61,7 +65,7 @@ def made(network: nn.Module, clips: MotionClips, id: str, seed: int) -> np.ndarr
     """(T, 6), streamed as the demo does"""
     if isinstance(network, RotateAudio):
         sound, frames = clips.sound(id), clips.lengths[id]
-        pieces = (sound_windows(sound, n, min(PIECE, frames - n)) for n in range(0, frames, PIECE))
+        pieces = (sound_frames(sound, n, min(PIECE, frames - n)) for n in range(0, frames, PIECE))
         return np.concatenate([*sound_motion_stream(network, pieces)])
     return np.concatenate([*motion_stream(network, [clips.loudness(id)], seed)])
 

@@ -20,8 +20,8 @@ DEFINITIONS = {
     "deviation": "standard deviation within a clip, mean over clips: degrees, per cent of a face width, per cent of "
     "the scale; in brackets over that of true motion",
     "speed": "mean absolute speed on each axis: degrees, or per cent, a second; in brackets over that of true motion",
-    "spectrum": "power (Welch, segments of 4 s, mean over clips) over that of true motion, in bands of frequency; the "
-    "factor is the worst of pitch, yaw and roll up to 3 Hz, of more or of less",
+    "spectrum": "power (Welch, segments of 4 s, geometric mean over clips) over that of true motion, in bands of "
+    "frequency; the factor is the worst of pitch, yaw and roll up to 3 Hz, of more or of less",
     "frechet": "Fréchet distance between Gaussians that fit windows of 2 s (every 0.2 s): the six lowest cosine "
     "coefficients (0.25 to 1.5 Hz) of each axis over the true motion's deviation, one seed at a time; of true motion: "
     "one half of the people against the other",
@@ -86,12 +86,14 @@ class MotionTable:
         return pooled([(sum(values), len(values)) for values in sums.values()])
 
     def power(self, row: str) -> tuple[np.ndarray, np.ndarray]:
-        """-> frequencies (N,), mean over clips of the power (6, N)"""
+        """-> frequencies (N,), power (6, N): the geometric mean over clips: no lively person outweighs others"""
         found = [
             [figures.spectrum(motion) for motion in motions[row] if len(motion) >= figures.WINDOW]
             for motions in self.motions.values()
         ]
-        return found[0][0][0], np.mean([np.mean([power for _, power in one], 0) for one in found if one], 0)
+        with np.errstate(divide="ignore"):
+            logs = [np.mean([np.log(power) for _, power in one], axis=0) for one in found if one]
+        return found[0][0][0], np.exp(np.mean(logs, axis=0))
 
     def bands(self, row: str) -> np.ndarray:
         """(6, bands) of power over the true motion's"""

@@ -42,7 +42,8 @@ class HeadMotion(nn.Module):
     """Makes `frames` frames of motion that go on from `past` ones, while loudness is heard.
 
     width, rounds (through the dilations), dropout: of the network. guidance: how much more than it heard it makes of
-    the loudness (classifier-free guidance, Ho and Salimans 2022; 1: no more). steps: of the flow.
+    the loudness (classifier-free guidance, Ho and Salimans 2022; 1: no more; 0: it is deaf). emphasis: the same of what
+    loudness does to chance. steps: of the flow.
     """
 
     def __init__(
@@ -52,12 +53,13 @@ class HeadMotion(nn.Module):
         width: int = 64,
         rounds: int = 2,
         dropout: float = 0.1,
-        guidance: float = 1.5,
-        steps: int = 12,
+        guidance: float = 1.0,
+        emphasis: float = 1.5,
+        steps: int = 8,
     ) -> None:
         super().__init__()
         self.config = dict(past=past, frames=frames, width=width, rounds=rounds, dropout=dropout)
-        self.config |= dict(guidance=guidance, steps=steps)
+        self.config |= dict(guidance=guidance, emphasis=emphasis, steps=steps)
         self.past, self.frames = past, frames
         self.prior = MotionPrior(past, frames)
         self.into = nn.Conv1d(6 + 6 + FEATURES + 2, width, 1)
@@ -71,9 +73,13 @@ class HeadMotion(nn.Module):
         """(6,): what motion is divided by to be standard"""
         return self.prior.deviation
 
-    def fit(self, clips: list[Tensor]) -> None:
-        """clips of motion (T, 6): the process that the flow begins with"""
-        self.prior.fit(clips)
+    def fit(self, clips: list[Tensor], heard: list[Tensor]) -> None:
+        """clips of motion (T, 6) and their loudness (T, 3): the process that the flow begins with"""
+        self.prior.fit(clips, heard)
+
+    def begin(self, chance: Tensor) -> Tensor:
+        """chance (B, P, 6) white noise -> a standard past (B, P, 6), from which a recording's motion goes on"""
+        return self.prior.begin(chance)
 
     def forward(self, chance: Tensor, time: Tensor, past: Tensor, loudness: Tensor, heard: Tensor) -> Tensor:
         """The flow's velocity (B, F, 6), of the white noise that stands for motion (`MotionPrior.chance`)
@@ -96,14 +102,21 @@ class HeadMotion(nn.Module):
     def go_on(self, chance: Tensor, past: Tensor, loudness: Tensor, guidance: float | None = None) -> Tensor:
         """chance (B, F, 6) white noise, past (B, P, 6) standard, loudness (B, P + F, 3) -> standard motion (B, F, 6)"""
         guidance = self.config["guidance"] if guidance is None else guidance
-        steps, count = self.config["steps"], len(chance)
-        heard = torch.arange(2 * count, device=chance.device).lt(count).float()
-        around = past.repeat(2, 1, 1), loudness.repeat(2, 1, 1), heard
-        for step in range(steps):
-            time = torch.full_like(heard, step / steps)
-            hearing, deaf = self(chance.repeat(2, 1, 1), time, *around).chunk(2)
-            chance = chance + torch.lerp(deaf, hearing, guidance) / steps
+        chance = chance * self.prior.sizes(loudness, self.config["emphasis"])
+        step = 1 / self.config["steps"]
+        for number in range(self.config["steps"]):  # the midpoint method: first order loses what is fast
+            halfway = chance + step / 2 * self.guided(chance, number * step, past, loudness, guidance)
+            chance = chance + step * self.guided(halfway, (number + 0.5) * step, past, loudness, guidance)
         return self.prior.motion(chance, past)
+
+    def guided(self, chance: Tensor, time: float, past: Tensor, loudness: Tensor, guidance: float) -> Tensor:
+        """The velocity at a time, of as much hearing as `guidance` says"""
+        times = chance.new_full((len(chance),), time)
+        found = []
+        for share in (1 - guidance, guidance):
+            heard = torch.full_like(times, float(len(found)))
+            found.append(share * self(chance, times, past, loudness, heard) if share else 0.0)
+        return found[0] + found[1]
 
 
 def waves(time: Tensor) -> Tensor:

@@ -11,12 +11,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-SAMPLES, CONTEXT = 640, 7  # of a frame; frames of a window
-CHANNELS = 16, 3, SAMPLES - 4  # of a frame's sound, after two convolutions
+SAMPLES, CONTEXT = 640, 3  # of a frame; frames on either side of the one that a window describes
+ROWS, COLUMNS, CHANNELS = 2 * CONTEXT + 1 - 4, SAMPLES - 4, 16  # of a window, after two convolutions
 
 
 class SoundEncoder(nn.Module):
-    """Windows of raw sound (B, T, 7, 640) -> features (B, T, W)"""
+    """Raw sound, three frames more on either side (B, T + 6, 640) -> features (B, T, W)
+
+    The original cuts windows of seven frames and convolves each; to convolve the sound once and cut then is the same.
+    """
 
     def __init__(self, width: int, smoothing: int, dropout: float) -> None:
         super().__init__()
@@ -24,10 +27,10 @@ class SoundEncoder(nn.Module):
         self.register_buffer(
             "weights", torch.hann_window(2 * smoothing + 1, periodic=False)[1 : smoothing + 1]
         )
-        self.first, self.second = nn.Conv2d(1, 8, 3), nn.Conv2d(8, 16, 3)
+        self.first, self.second = nn.Conv2d(1, 8, 3), nn.Conv2d(8, CHANNELS, 3)
         hidden = 2 * width
         self.over_time = nn.Sequential(
-            nn.Conv1d(CHANNELS[0] * CHANNELS[1] * CHANNELS[2], hidden, 3, padding=1),
+            nn.Conv1d(CHANNELS * ROWS * COLUMNS, hidden, 3, padding=1),
             nn.BatchNorm1d(hidden),
             nn.LeakyReLU(0.3),
             nn.Dropout(dropout),
@@ -37,15 +40,15 @@ class SoundEncoder(nn.Module):
         )
 
     def forward(self, sound: Tensor) -> Tensor:
-        x = self.smooth(sound).flatten(0, 1).unsqueeze(1)  # (B T, 1, 7, 640)
-        x = F.relu(self.second(F.relu(self.first(x)))).flatten(1)
-        return self.over_time(x.unflatten(0, sound.shape[:2]).mT).mT
+        x = self.smooth(sound).unsqueeze(1)  # (B, 1, T + 6, 640)
+        x = F.relu(self.second(F.relu(self.first(x))))  # (B, 16, T + 2, 636)
+        cut = x.unfold(2, ROWS, 1).permute(0, 1, 4, 3, 2)  # (B, 16, 3, 636, T)
+        return self.over_time(cut.flatten(1, 3)).mT
 
     def smooth(self, sound: Tensor) -> Tensor:
-        """Each sample of a window averaged with the same one of the windows before"""
-        taps = self.weights / self.weights.sum()
-        padded = F.pad(sound.flatten(2), (0, 0, len(taps) - 1, 0))
-        return sum(tap * padded[:, n : n + sound.shape[1]] for n, tap in enumerate(taps)).view_as(sound)
+        """Each sample of a frame averaged with the same one of the frames before"""
+        padded = F.pad(sound.mT, (len(self.weights) - 1, 0)).flatten(0, 1).unsqueeze(1)
+        return F.conv1d(padded, (self.weights / self.weights.sum())[None, None]).view_as(sound.mT).mT
 
 
 class RotateAudio(nn.Module):
@@ -69,20 +72,24 @@ class RotateAudio(nn.Module):
         self.summary = nn.Sequential(*layers)
         self.map = nn.Linear(2 * width, 6 * width + 6)
 
-    def fit(self, clips: list[Tensor]) -> None:
+    def fit(self, clips: list[Tensor], heard: list[Tensor] | None = None) -> None:
         """clips of motion (T, 6): what motion is divided by"""
         self.deviation.copy_(
             torch.stack([clip.square().mean(0) for clip in clips]).mean(0).sqrt().clamp(min=1e-4)
         )
 
     def forward(self, past: Tensor, sound: Tensor) -> Tensor:
-        """past (B, P, 6), standard, sound (B, P + F, 7, 640) at a root mean square of 1 -> standard motion (B, F, 6)"""
+        """past (B, P, 6), standard, sound (B, P + F + 6, 640) at a root mean square of 1 -> motion (B, F, 6)"""
         heard = self.sound(sound)  # (B, P + F, W)
         linear, norm, out = self.motion
         moved = out(F.leaky_relu(norm(linear(past).mT).mT, 0.2))
         chosen = self.map(self.summary(torch.cat([moved, heard[:, : self.past]], dim=-1).mT).mean(-1))
         weights, bias = chosen.split([chosen.shape[1] - 6, 6], dim=1)
         return heard[:, self.past :] @ weights.unflatten(1, (-1, 6)) + bias.unsqueeze(1)
+
+    def begin(self, chance: Tensor) -> Tensor:
+        """(B, P, 6) -> as many frames at rest"""
+        return torch.zeros_like(chance)
 
     @torch.no_grad()
     def go_on(self, chance: Tensor, past: Tensor, sound: Tensor) -> Tensor:

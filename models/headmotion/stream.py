@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from models.headmotion.generative import HeadMotion
-from models.headmotion.original import RotateAudio
+from models.headmotion.original import CONTEXT, SAMPLES, RotateAudio
 from utils.audio.loudness import DELTAS, Levels, features
 
 OVERLAP = 12  # frames: 0.48 s of a window are made again by the next
-EASE = 25  # frames over which a head leaves its rest
+EASE = 25  # frames over which a head leaves its rest for the motion that it would be in
 LIMITS = np.array(
     [0.436, 0.436, 0.436, 0.35, 0.35, 0.25], np.float32
 )  # 25 degrees; face widths; log of the scale
@@ -45,37 +45,38 @@ def motion_stream(
         filled = np.where(np.isnan(window), running.range()[0], window)
         return features(filled, running, before=max(DELTAS))
 
-    rows = windows(pieces, network.past + max(DELTAS), network.frames, np.full(1, np.nan, np.float32))
+    silence = np.full(1, np.nan, np.float32)  # in dB it is what pauses turn out to be
+    rows = windows(pieces, network.past + max(DELTAS), network.frames, network.frames - OVERLAP, silence)
     return carry_on(network, rows, prepare, seed, scale)
 
 
 def sound_motion_stream(
     network: RotateAudio, pieces: Iterable[np.ndarray], scale: float = 1.0
 ) -> Iterator[np.ndarray]:
-    """Pieces (k, 7, 640) of windows of sound, at a root mean square of 1 -> as `motion_stream`"""
-    silence = np.zeros((1, 7, 640), np.float32)
-    rows = windows(pieces, network.past, network.frames, silence)
+    """Pieces (k, 640) of frames of sound, at a root mean square of 1 -> as `motion_stream`"""
+    before, after = network.past + CONTEXT, network.frames + CONTEXT
+    rows = windows(pieces, before, after, network.frames - OVERLAP, np.zeros((1, SAMPLES), np.float32))
     return carry_on(network, rows, lambda window, _: window, 0, scale)
 
 
 def windows(
-    pieces: Iterable[np.ndarray], past: int, frames: int, pad: np.ndarray
+    pieces: Iterable[np.ndarray], before: int, after: int, hop: int, pad: np.ndarray
 ) -> Iterator[tuple[np.ndarray, int, int]]:
-    """Pieces (k, ...) of rows -> windows (past + frames, ...), how many of the last rows are new, how many are kept
+    """Pieces (k, ...) of rows -> windows (before + after, ...), how many of the last rows are new, how many are kept
 
-    Each begins where the one before was kept to. pad (1, ...): what is before the first row and after the last.
+    What is kept are the `hop` rows that follow the first `before` ones; the next window begins so much later. pad (1,
+    ...): what is before the first row and after the last.
     """
-    hop, new = frames - OVERLAP, frames
-    held = np.repeat(pad, past, axis=0)
+    held, new = np.repeat(pad, before, axis=0), after
     for piece in pieces:
         held = np.concatenate([held, np.asarray(piece, np.float32)])
-        while len(held) >= past + frames:
-            yield held[: past + frames], new, hop
+        while len(held) >= before + after:
+            yield held[: before + after], new, hop
             held, new = held[hop:], hop
-    while len(held) > past:
-        missing = max(0, past + frames - len(held))
-        keep = min(hop, len(held) - past)
-        yield np.concatenate([held, np.repeat(pad, missing, axis=0)])[: past + frames], new, keep
+    while len(held) > before:
+        missing = max(0, before + after - len(held))
+        keep = min(hop, len(held) - before)
+        yield np.concatenate([held, np.repeat(pad, missing, axis=0)])[: before + after], new, keep
         held, new = held[hop:], hop
 
 
@@ -89,7 +90,7 @@ def carry_on(
     """Windows of `windows` -> pieces of motion (n, 6). prepare: makes of a window's rows what the network hears"""
     device = network.deviation.device
     deviation = network.deviation
-    past, begin = torch.zeros(1, network.past, 6, device=device), 0
+    past, begin = network.begin(noise(seed, -1, network.past).to(device)), 0
     bound = torch.from_numpy(LIMITS).to(device) / deviation
     for number, (window, new, keep) in enumerate(rows):
         heard = torch.from_numpy(np.ascontiguousarray(prepare(window, new))).to(device)[None]
@@ -102,7 +103,7 @@ def carry_on(
 
 
 def noise(seed: int, number: int, frames: int) -> Tensor:
-    """The chance of a window: (1, F, 6), the same for the same seed and number"""
+    """The chance of a window, of number -1 that of the past: (1, F, 6), the same for the same seed and number"""
     generator = torch.Generator().manual_seed((seed * 1_000_003 + number) % 2**63)
     return torch.randn(1, frames, 6, generator=generator)
 

@@ -33,7 +33,7 @@ FLOW = (32, 64, 128, 256)
 
 class RhythmicOutput(NamedTuple):
     """N frames, and what they were made of. None: of a picture without its flag; `raw` in evaluation of the non-linear
-    composition; `blended` of any but the linear one with both pictures
+    composition; `blended` where nothing is blended, or one picture alone
     """
 
     frames: Tensor  # (N, 3, H, W) in [-1, 1]
@@ -45,7 +45,7 @@ class RhythmicOutput(NamedTuple):
     warped_ref: Tensor | None  # (N, 3, H, W)
     warped_ani: Tensor | None
     attention: Tensor  # (N, K, H / 4, W / 4), which adds up to 1 over K
-    blended: Tensor | None = None  # (N, 3, H, W): raw and warped ani, before the reference joins them
+    blended: Tensor | None = None  # (N, 3, H, W): with the warped ani, before the reference joins
 
 
 class Style(NamedTuple):
@@ -85,7 +85,8 @@ class RhythmicNet(nn.Module):
     "batch" as published, "instance" or "group" for small batches. The eight flags are the original's, by default as in
     its README's training. Not in the paper: label_skips, see `LabelEmbedder`; landmark_flow: the flow nets add to flows
     that are given (`maps.pseudo_flow`), and see pictures moved by these; halved: the references' towers, attention and
-    flow nets begin at half the size, for CPUs. Raises UserError for options that do not fit.
+    flow nets begin at half the size, for CPUs; blend: frames of the non-linear composition are blended with the warped
+    pictures as the linear one's are. Raises UserError for options that do not fit.
     """
 
     def __init__(
@@ -106,13 +107,14 @@ class RhythmicNet(nn.Module):
         label_skips: bool = False,
         landmark_flow: bool = False,
         halved: bool = False,
+        blend: bool = False,
     ) -> None:
         super().__init__()
         self.config = dict(widths=list(widths), flow_widths=list(flow_widths), flow_blocks=flow_blocks)
         self.config |= dict(size=size, norm=norm, adaptive_spade=adaptive_spade, warp_ref=warp_ref)
         self.config |= dict(warp_ani=warp_ani, spade_combine=spade_combine, add_raw_loss=add_raw_loss)
         self.config |= dict(use_new=use_new, no_warp=no_warp, no_atten=no_atten, label_skips=label_skips)
-        self.config |= dict(landmark_flow=landmark_flow, halved=halved)
+        self.config |= dict(landmark_flow=landmark_flow, halved=halved, blend=blend)
         check_options(self.config)
         self.attention = None if no_atten else Attention(widths, norm, halved)
         self.embedding = HybridEmbedding(widths, norm, halved, use_new, adaptive_spade)
@@ -221,14 +223,14 @@ class RhythmicNet(nn.Module):
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """-> frames, raw and blended of `RhythmicOutput`"""
         x = self.main.coarse(style.features, labels, style.kernels)
-        if self.config["spade_combine"]:
-            pairs = ((self.see_ref, ref), (self.see_ani, ani))
-            maps = [see(torch.cat([one.used, one.weight], dim=1)) for see, one in pairs if see is not None]
-            frames, raw = self.main.fine(x, labels, maps, style.kernels), None
-            if self.config["add_raw_loss"] and self.training:
-                raw = self.main.fine(x, labels, [], style.kernels, remember=False)
+        pairs = ((self.see_ref, ref), (self.see_ani, ani))
+        maps = [see(torch.cat([one.used, one.weight], dim=1)) for see, one in pairs if see is not None]
+        frames = self.main.fine(x, labels, maps, style.kernels)
+        raw = None if self.config["spade_combine"] else frames
+        if self.config["add_raw_loss"] and self.training:
+            raw = self.main.fine(x, labels, [], style.kernels, remember=False)
+        if self.config["spade_combine"] and not self.config["blend"]:
             return frames, raw, None
-        raw = frames = self.main.fine(x, labels, [], style.kernels)
         blended = None
         if ani.used is not None:
             frames = torch.lerp(ani.used, frames, ani.weight)
@@ -271,6 +273,8 @@ def check_options(config: dict) -> None:
             raise UserError(
                 f"{name}: is about pictures that are warped, and none are; add warp_ref or warp_ani"
             )
+    if config["blend"] and not config["spade_combine"]:
+        raise UserError("blend: linear composition blends anyway; add spade_combine, or leave it out")
     if config["add_raw_loss"] and not config["spade_combine"]:
         raise UserError("add_raw_loss: linear composition has the raw frames' loss anyway; leave it out")
 

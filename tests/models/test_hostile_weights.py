@@ -89,7 +89,15 @@ def test_options_that_make_no_sense(written, tmp_path):
     for name, good in config.items():
         for odd in ODD:
             same_kind = type(odd) is type(good) or (isinstance(good, float) and type(odd) in (int, float))
-            within = name in ("dropout", "gain", "guidance", "radius", "temperature", "view") and odd in (
+            within = name in (
+                "dropout",
+                "gain",
+                "guidance",
+                "emphasis",
+                "radius",
+                "temperature",
+                "view",
+            ) and odd in (
                 0,
                 -1,
                 2.5,

@@ -31,6 +31,7 @@ def flow_loss(
     past, true = batch["past"], prior.chance(batch["motion"], batch["past"])
     options = dict(device=true.device, generator=generator)
     start, time = torch.randn(true.shape, **options), torch.rand(len(true), **options)
+    start = start * prior.sizes(batch["loudness"])
     heard = torch.rand(len(true), **options).ge(deaf).float()
     between = torch.lerp(start, true, time[:, None, None])
     made = network(between, time, past, batch["loudness"], heard).float()

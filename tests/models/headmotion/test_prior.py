@@ -9,8 +9,27 @@ from tests.heads import SIZES, smooth_motion
 
 def fitted(past: int = 8, frames: int = 24) -> MotionPrior:
     prior = MotionPrior(past, frames)
-    prior.fit([torch.from_numpy(smooth_motion(200, seed)) for seed in range(6)])
+    prior.fit([torch.from_numpy(smooth_motion(200, seed)) for seed in range(6)], [torch.zeros(200, 3)] * 6)
     return prior
+
+
+def test_loud_words_come_with_larger_pushes():
+    """Motion whose pushes are larger six frames before loudness: the fit finds it, and leaves silence as it was"""
+    random, prior = torch.Generator().manual_seed(0), MotionPrior(8, 24)
+    heard = torch.zeros(20, 300, 3)
+    heard[..., 0] = (torch.arange(300) // 20 % 2).float()
+    sizes = 0.5 + 2 * heard[:, 6:, :1]
+    pushes = torch.randn(20, 294, 6, generator=random) * sizes
+    motion = torch.zeros(20, 294, 6)
+    for n in range(1, 294):
+        motion[:, n] = 0.9 * motion[:, n - 1] + 0.01 * pushes[:, n]
+    prior.fit([*motion], [*heard[:, :294]])
+    made = prior.sizes(heard[:1, 100:132])[0, :, 0]
+    louder = heard[0, 114:138, 0] > 0.5
+    assert made[louder].mean() > 2 * made[~louder].mean()
+    assert prior.loud[1].argmax() in (1, 2, 3) and prior.loud[1].max() > 0.3
+    calm = prior.sizes(heard[:1, 100:132], emphasis=0.0)[0]
+    torch.testing.assert_close(calm, prior.level.exp().expand_as(calm))
 
 
 def test_motion_and_chance_are_inverse():

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from data.heads.motion import sound_windows
+from data.heads.motion import sound_frames
 from models import load_model, save_model
 from models.headmotion.generative import HeadMotion
-from models.headmotion.original import RotateAudio
+from models.headmotion.original import RotateAudio, SoundEncoder
 from models.headmotion.stream import LIMITS, motion_stream, sound_motion_stream, within
 from tests.heads import smooth_motion
 from utils.audio.loudness import Levels
@@ -17,12 +17,16 @@ def tracks() -> list[torch.Tensor]:
     return [torch.from_numpy(smooth_motion(100, seed)) for seed in range(4)]
 
 
+def loud() -> list[torch.Tensor]:
+    return [torch.rand(100, 3, generator=torch.Generator().manual_seed(seed)) for seed in range(4)]
+
+
 @pytest.fixture(scope="module")
 def network() -> HeadMotion:
     """Random, but for the process that it begins with"""
     torch.manual_seed(0)
     network = HeadMotion(past=6, frames=20, width=8, rounds=1, steps=3).eval()
-    network.fit(tracks())
+    network.fit(tracks(), loud())
     for weight in network.parameters():
         torch.nn.init.normal_(weight, std=0.1)
     return network
@@ -77,10 +81,12 @@ def test_limits_leave_what_is_small():
 
 def test_an_untrained_network_is_its_process(network):
     fresh = HeadMotion(past=6, frames=20, width=8, rounds=1).eval()
-    fresh.fit(tracks())
+    fresh.fit(tracks(), loud())
     chance, past = torch.randn(2, 20, 6), torch.randn(2, 6, 6)
-    made = fresh.go_on(chance, past, torch.zeros(2, 26, 3))
-    torch.testing.assert_close(made, fresh.prior.motion(chance, past))
+    loudness = torch.rand(2, 26, 3)
+    made = fresh.go_on(chance, past, loudness)
+    sizes = fresh.prior.sizes(loudness, fresh.config["emphasis"])
+    torch.testing.assert_close(made, fresh.prior.motion(chance * sizes, past))
 
 
 def test_a_file_rebuilds_it(network, tmp_path):
@@ -94,17 +100,27 @@ def test_the_original_streams_and_looks_back():
     network = RotateAudio(past=8, frames=20, width=8, smoothing=5).eval()
     network.fit(tracks())
     sound = np.random.default_rng(0).normal(size=50 * 640).astype(np.float32)
-    windows = sound_windows(sound, 0, 50)
-    assert windows.shape == (50, 7, 640) and (windows[10, 3] == sound[6400:7040]).all()
-    whole = np.concatenate([*sound_motion_stream(network, [windows])])
-    pieces = np.concatenate([*sound_motion_stream(network, np.array_split(windows, 11))])
+    frames = sound_frames(sound, 0, 50)
+    whole = np.concatenate([*sound_motion_stream(network, [frames])])
+    pieces = np.concatenate([*sound_motion_stream(network, np.array_split(frames, 11))])
     assert whole.shape == (50, 6) and not whole[0].any() and np.abs(whole).max() > 0
     np.testing.assert_allclose(pieces, whole, atol=1e-6)
-    changed = torch.from_numpy(windows.copy())[None]
+    changed = torch.from_numpy(frames.copy())[None]
     before = network.sound.smooth(changed)
     changed[:, 30:] = 0
     after = network.sound.smooth(changed)
     assert (before[:, :30] == after[:, :30]).all() and (before[:, 30:35] != after[:, 30:35]).any()
+
+
+def test_convolving_once_is_convolving_windows():
+    """As the original has it: windows of seven frames, each convolved by itself"""
+    torch.manual_seed(0)
+    encoder = SoundEncoder(width=4, smoothing=3, dropout=0.0).eval()
+    sound = torch.randn(2, 16, 640)
+    cut = encoder.smooth(sound).unfold(1, 7, 1).mT.flatten(0, 1)  # (2 x 10, 7, 640)
+    x = torch.relu(encoder.second(torch.relu(encoder.first(cut.unsqueeze(1))))).flatten(1)
+    each = encoder.over_time(x.unflatten(0, (2, 10)).mT).mT
+    torch.testing.assert_close(encoder(sound), each, rtol=1e-4, atol=1e-5)
 
 
 def test_the_papers_sizes():

@@ -172,6 +172,15 @@ def test_given_flows_are_where_the_learned_ones_begin():
     close(output.warped_ref, warp_by_flow(inputs["warp_image"], prior))
 
 
+def test_blended_frames_are_the_pictures_where_these_are_trusted():
+    network, inputs = small(blend=True).eval(), given()
+    for flow in (network.flow_ref, network.flow_ani):
+        torch.nn.init.constant_(flow.weight.bias, -30)
+    output = network(**inputs)
+    close(output.frames, output.warped_ref)
+    close(output.blended, output.warped_ani)
+
+
 @pytest.mark.parametrize("half", [False, True])
 def test_a_file_rebuilds_the_network(tmp_path, half):
     network, inputs = small(label_skips=True), given()
@@ -198,6 +207,7 @@ def test_norms_joined_with_convolutions_draw_the_same():
         (dict(widths=(4, 8, 16)), "four numbers"),
         (dict(size=72), "multiple of 16"),
         (dict(size=16), "multiple of 16"),
+        (dict(blend=True, spade_combine=False, add_raw_loss=False), "leave it out"),
         (dict(norm="layer"), "batch, instance, group"),
         (dict(warp_ref=False, warp_ani=False, landmark_flow=True, spade_combine=False, add_raw_loss=False), "add warp"),
     ],
