@@ -194,7 +194,7 @@ def train(args: Namespace, device: torch.device) -> None:
     model, judges = build(args, store.size, device)
     start_from(model, args.load_model)
     vgg = PerceptualLoss(args.vgg).to(device) if args.vgg else None
-    run = Run(args, device, dict(model=model) | judges, store, ids, shots=shots, crop_ref=args.crop_ref)
+    run = Run(args, device, dict(model=model) | judges, store, ids, shots=list(shots), crop_ref=args.crop_ref)
     network, judging = run.parallel(model), {name: run.parallel(one) for name, one in judges.items()}
     validation = validation_batches(args, held, device)
     for samples in run.steps(RhythmicSamples(frames, args.augment)):

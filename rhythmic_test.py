@@ -221,7 +221,7 @@ def draw_video(args: Namespace, device: torch.device) -> None:
             task = self_task(target, count, args.frames, args.ref_img_id)
         else:
             person = read(args.ref_video_path, None, args.ref_lmarks_path)
-            task = other_task(person, target, count, args.ref_img_id)
+            task = other_task(person, target, count, args.frames, args.ref_img_id)
         task = with_key(task, args.ref_ani_id)
         made = make_rows(networks, task, args)
         folder = args.sample_dir / (f"K{count}" if len(args.shots) > 1 else "")

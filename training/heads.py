@@ -2,11 +2,13 @@
 
 In some corpora heads hardly move. So in a share of the samples the target itself is turned by up to 20 degrees, picture
 and landmarks, by the head in three dimensions, on a skull that is a little deeper or flatter than the one that moves
-the reference: what the network learns from is where that one is wrong.
+the reference, and before a background that follows it more or less: what the network learns from is where the moved
+head is wrong.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -25,8 +27,10 @@ from utils.media.images import to_network
 TURNED, TURNED_REFERENCE = 0.6, 0.2  # shares of targets, and of references, that are turned
 LARGEST, AXES = 20.0, (0.6, 1.0, 0.5)  # degrees; how far heads turn: pitch, yaw, roll
 MOVED = (0.06, 0.06, 0.05)  # deviations: face widths to the side and down, logarithm of the scale
-DEPTHS = (0.8, 1.2)  # of the skull that turns a target, and of the usual
+DEPTHS = (0.8, 1.2)  # of the skull that turns a target, over the usual
+FOLLOWING = (-0.5, 1.0)  # logarithm of the power of how far the background of a turned target goes along
 HARD = 0.75  # share of samples whose warped reference is the one that is turned the farthest away
+SHARED = 0.7  # share of samples in which references are seen through the target's window, as at test
 ZOOM, SHIFT = (0.85, 1.05), 0.08  # of the side of a picture: what is seen of it, and where
 RASTER, POINTS = 64, 25  # of a moved head: places along a side, between which a line is as good, and its grid
 
@@ -82,6 +86,7 @@ class RhythmicSamples(Dataset):
                 turned(head, random) if random.random() < TURNED_REFERENCE else head for head in heads[:-1]
             ]
             windows = [draw_window(random, images.shape[-1]) for _ in windows]
+            windows = windows[1:] * 2 if random.random() < SHARED else windows
             if random.random() < TURNED:
                 asked = draw_turn(heads[-1].rest, random)
         sample = make_sample(heads[:-1], heads[-1], asked, windows, random, self.augment)
@@ -100,8 +105,7 @@ def make_sample(
 ) -> dict[str, Tensor]:
     """The target in the pose that is asked for, through the second window, and the references, through the first"""
     if asked is not target.rest:
-        deeper = target.face * [1, 1, random.uniform(*DEPTHS)]
-        target = Head(target.image, target.landmarks, target.rest, deeper, POINTS)
+        target = other_skull(target, random)
     poses = Pose.of(np.concatenate([one.rest.table() for one in references]))
     key = references[most_frontal(poses)]
     distances = turn_between(poses, asked)
@@ -129,6 +133,14 @@ def turned(head: Head, random: np.random.Generator) -> Head:
     pose = draw_turn(head.rest, random)
     image = sampled(head.image, moved_sampling(head, pose, WHOLE))
     return Head(image, head.landmarks_in(pose)[0], pose, head.face, POINTS)
+
+
+def other_skull(head: Head, random: np.random.Generator) -> Head:
+    """The same picture on another skull, before a background that comes along in another way"""
+    made = Head(head.image, head.landmarks, head.rest, head.face * [1, 1, random.uniform(*DEPTHS)], POINTS)
+    power = float(np.exp(random.uniform(*FOLLOWING)))
+    made.sheet = replace(made.sheet, share=made.sheet.share**power)
+    return made
 
 
 def draw_turn(rest: Pose, random: np.random.Generator) -> Pose:

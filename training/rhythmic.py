@@ -90,8 +90,9 @@ def build(args: Namespace, size: int, device: torch.device) -> tuple[RhythmicNet
     widths = [min(args.ngf << level, args.max_channels) for level in range(args.n_downsample_G + 1)]
     flow = [args.nff << level for level in range(args.n_downsample_F + 1)]
     options = {name: getattr(args, name) for name in NETWORK}
-    options["add_raw_loss"] = args.add_raw_loss and args.spade_combine
+    # By default on, and without meaning where pictures do not take part by SPADE.
     options["spade_combine"] = args.spade_combine and (args.warp_ref or args.warp_ani)
+    options["add_raw_loss"] = args.add_raw_loss and options["spade_combine"]
     model = RhythmicNet(widths, flow, args.n_blocks_F, size, args.norm, **options)
     judges: dict[str, nn.Module] = {}
     if args.adversarial_weight or args.matching_weight:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from evaluation.rhythmic.rows import BOTH
 from evaluation.rhythmic.tasks import Task
 from utils.audio import SAMPLE_RATE, SAMPLES_PER_FRAME
 from utils.media.drawing import draw_landmarks, grid
@@ -14,6 +15,7 @@ from utils.media.write import VideoWriter
 
 COLUMNS = 6  # frames in the picture, evenly over the clip
 ASKED, REFERENCES = "asked for", "references"
+CAPTIONS = {BOTH: "head, then landmarks"}  # a frame is not wide
 
 
 def write_result(path: Path, frames: np.ndarray, audio: np.ndarray) -> None:
@@ -34,7 +36,9 @@ def write_strip(path: Path, task: Task, made: dict[str, np.ndarray]) -> None:
     rows[ASKED] = np.stack([draw_landmarks(size, task.landmarks[number]) for number in shown])
     rows |= {name: frames[shown] for name, frames in made.items()}
     tiles = [tile for frames in rows.values() for tile in frames]
-    captions = [name if not column else "" for name in rows for column in range(len(shown))]
+    captions = [
+        CAPTIONS.get(name, name) if not column else "" for name in rows for column in range(len(shown))
+    ]
     write_image(path, grid(tiles, len(shown), captions))
 
 

@@ -118,20 +118,23 @@ def self_task(track: Track, count: int, frames: int | None = None, chosen: Seque
     )
 
 
-def other_task(person: Track, driver: Track, count: int, chosen: Sequence[int] = ()) -> Task:
-    """A person with somebody else's expressions and head motion, all of whose frames are made"""
+def other_task(
+    person: Track, driver: Track, count: int, frames: int | None = None, chosen: Sequence[int] = ()
+) -> Task:
+    """A person with somebody else's expressions and head motion. frames: at most so many, the driver's first"""
     references = (
         check_frames(chosen, len(person)) if chosen else choose_references(person, len(person), count)
     )
     key = person.head(references[0])
-    pose = pose_of(motion_of(driver.pose), key_rest(person, references))
-    moved = frontalise(driver.landmarks, driver.pose, driver.face) - driver.face
+    pose = pose_of(motion_of(driver.pose), key_rest(person, references))[:frames]
+    moved = frontalise(driver.landmarks, driver.pose, driver.face)[:frames] - driver.face
     landmarks = place(person.face + moved, pose).astype(np.float32)
     size = key.size
     if not (np.median(landmarks, (0, 1)) > 0).all() or (np.median(landmarks, (0, 1)) > size).any():
         raise UserError(f"{driver.id}: its head moves out of {person.id}'s picture; use another video")
     everything = range(len(person))
-    return Task(person, references, references[0], landmarks, pose, None, driver.audio, everything)
+    audio = driver.audio[: len(pose) * SAMPLES_PER_FRAME]
+    return Task(person, references, references[0], landmarks, pose, None, audio, everything)
 
 
 def key_rest(person: Track, references: Sequence[int]) -> Pose:
