@@ -136,7 +136,8 @@ def make(args: Namespace, pairs: list[Pair]) -> Path:
         writer.writerow([photo, pair.b, f"{pair.name}_photo"])
     if not jobs.exists() or jobs.read_text("utf-8") != lines.getvalue():  # a newer list would be made anew
         jobs.write_text(lines.getvalue(), "utf-8", newline="")
-    return Runs(args)("made", "demo.py", "--list", jobs, "-sample_dir", args.o / "made", resumes=True)
+    still = ("--head_motion", "none")  # of the photos, to compare with
+    return Runs(args)("made", "demo.py", "--list", jobs, "-sample_dir", args.o / "made", *still, resumes=True)
 
 
 def measure(pair: Pair, folder: Path, detector: FaceDetector) -> dict[str, dict[str, float]]:

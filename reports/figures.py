@@ -61,7 +61,7 @@ def speech() -> np.ndarray:
 
 def talking_faces(studio: Studio, out: Path) -> str:
     """Three people: the result, and below it, small, landmarks, attention and motion"""
-    takes = [studio.take(photo, speech()[OPENING], blink=True) for photo in studio.people]
+    takes = [studio.take(photo, speech()[OPENING], alive=True) for photo in studio.people]
     frames = []
     for i in range(0, min(len(take.frames) for take in takes), 2):
         columns = []

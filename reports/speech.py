@@ -127,7 +127,8 @@ def face(runs: Runs, raw: Path, store: ClipStore, id: str) -> None:
     said = "".join(f"0 1 {word}\n" for word in clip.transcript.split())
     put(raw / speaker / "align" / f"{name}.align", said.encode())
     own = f"round_trip/{speaker}_{name}"
-    folder = runs(own, "demo.py", "-p", photo, "-i", sound, "-sample_dir", runs.out / own)
+    flags = ("-p", photo, "-i", sound, "-sample_dir", runs.out / own, "--head_motion", "none")
+    folder = runs(own, "demo.py", *flags)
     put(raw / speaker / f"{name}.mp4", (folder / "demo.mp4").read_bytes())
 
 

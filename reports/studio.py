@@ -75,11 +75,12 @@ class Studio:
         return bool(self.detector.detect(image))
 
     def take(
-        self, image: np.ndarray, audio: np.ndarray, at_model: Path | None = None, blink: bool = False
+        self, image: np.ndarray, audio: np.ndarray, at_model: Path | None = None, alive: bool = False
     ) -> Take:
         """The demo on image (H, W, 3) and audio (N,), made now or before. Raises UserError where it fails.
 
-        blink: for what moves; pictures are frames chosen by their mouths, and show open eyes.
+        alive: its eyes blink and its head moves; pictures are frames chosen by their mouths, of still heads with open
+        eyes.
         """
         model, picture, sound = at_model or self.args.at_model, io.BytesIO(), io.BytesIO()
         Image.fromarray(image).save(picture, "PNG")
@@ -87,9 +88,10 @@ class Studio:
             file.setparams((1, 2, SAMPLE_RATE, 0, "NONE", ""))
             file.writeframes((audio / max(1.0, np.abs(audio).max()) * 32767).round().astype("<i2").tobytes())
         photo, speech = self.file(picture.getvalue(), "png"), self.file(sound.getvalue(), "wav")
-        name = f"{photo.stem}_{speech.stem}_{model.stem}{'_blink' * blink}"
+        name = f"{photo.stem}_{speech.stem}_{model.stem}{'_alive' * alive}"
         flags = ["-p", photo, "-i", speech, "-at_model", model, "-vg_model", self.args.vg_model]
-        flags += ["-sample_dir", self.args.o / name, "--panel", "--save_landmarks", "--blink", str(blink)]
+        flags += ["-sample_dir", self.args.o / name, "--panel", "--save_landmarks", "--blink", str(alive)]
+        flags += ["--head_motion", "learned" if alive else "none"]
         return Take(self.runs(name, "demo.py", *flags), self.detector)
 
     def file(self, content: bytes, suffix: str) -> Path:
