@@ -10,10 +10,11 @@ command again. Writes MODEL_DIR/NAME.safetensors, the weights of the best valida
 NAME_last.safetensors, and NAME_state.pt, with the discriminator.
 
 The original's flags and ours mean the same: --name is -model_name, --dataroot -dataset_dir, --batchSize -batch_size,
---nThreads -num_thread, --gpu_ids -device_ids, --lr halved -lr. --niter counts passes over the training clips, in place
-of -steps, and --save_epoch_freq such passes between validations, in place of -validate_every. What its README switches
-on is on here, and an ablation says so: --warp_ani false. Other than there: one crop for target and moved head, heads
-that are turned in training, --n_shot the most references of a batch (-fewest_shots the fewest), -lr 2e-4 as it is.
+--nThreads -num_thread, --gpu_ids -device_ids. --niter counts passes over the training clips, in place of -steps, and
+--save_epoch_freq such passes between validations, in place of -validate_every. What its README switches on is on here,
+and an ablation says so: --warp_ani false. Other than there: -lr is the generator's own rate, half of the original's
+--lr; target and moved head share one crop; heads are turned in training, so that those of corpora that stand still
+will do (-augment false: not); a batch has from -fewest_shots to --n_shot references.
 """
 
 from __future__ import annotations
@@ -69,11 +70,12 @@ LEVELS = 127.5  # of 255, to a step of 1 between black and white
 
 def parse_args(argv: list[str] | None = None) -> Namespace:
     flags = parser(__doc__)
-    paper = "rate 2e-4, batch 4 on 4 GPUs, no averages"
-    add_training_flags(flags, "rhythmic", 200000, 4, 2, 2e-4, paper, beta1=0.0)
+    paper = "rate 2e-4"
+    add_training_flags(flags, "rhythmic", 200000, 4, None, 2e-4, paper, beta1=0.0)
     add_run_flags(flags)
     add_network_flags(flags)
     add_loss_flags(flags)
+    flags.set_defaults(frames=2)  # states of earlier runs say so
     args = flags.parse_args(renamed(sys.argv[1:] if argv is None else argv, NAMES))
     if args.niter and args.steps != flags.get_default("steps"):
         raise UserError(f"--niter {args.niter}: counts in place of -steps; give one of them")

@@ -45,17 +45,14 @@ from evaluation.rhythmic.scores import Judge, Scores
 from evaluation.rhythmic.table import RhythmicTable, publish
 from evaluation.rhythmic.tasks import Task, Track, other_task, self_task, with_key
 from models import RhythmicNet, load_model
-from preprocess.clip import Crop, RawClip
-from preprocess.pieces import read_pieces
+from preprocess.single import read_single
 from training.finetune import OwnFrames, fine_tune
 from utils.cli import add_flag, add_number, add_switch, parser, renamed
 from utils.distributed import is_main, launch, share_out
 from utils.errors import UserError, note, run
-from utils.face.detector import FaceDetector
 from utils.files import writable_folder
 
 NAMES = dict(dataroot="dataset_dir", results_dir="sample_dir", how_many="clips", gpu_ids="device_ids")
-PNG = 101  # quality: nothing is lost
 
 
 def parse_args(argv: list[str] | None = None) -> Namespace:
@@ -194,17 +191,6 @@ def weight_paths(args: Namespace) -> dict[str, Path | None]:
     return {rows.FULL: full, rows.NO_ANI: args.without_ani, rows.LINEAR: args.linear}
 
 
-def read_track(video: Path, sound: Path | None, landmarks: Path | None, size: int, seconds: float) -> Track:
-    """The first stretch of a video that shows a face. Raises UserError where there is none."""
-    clip = RawClip(video.stem, video, video.name, sound=sound, landmarks=landmarks)
-    reason = "no frames"
-    for _, made in read_pieces(clip, Crop(size, quality=PNG, kind="static", seconds=seconds), FaceDetector()):
-        if not isinstance(made, str):
-            return Track.of_arrays(video.stem, made)
-        reason = made
-    raise UserError(f"{video}: {reason}; use a video that shows a face from the front")
-
-
 def draw_video(args: Namespace, device: torch.device) -> None:
     """--tgt_video_path: its motion and expressions, by the person of --ref_video_path, or by its own"""
     if not is_main():  # one video is no work to share
@@ -213,7 +199,10 @@ def draw_video(args: Namespace, device: torch.device) -> None:
     size = networks[rows.FULL].config["size"] if networks else 128
     check_size(networks, size, args.tgt_video_path)
     writable_folder(args.sample_dir)
-    read = partial(read_track, size=size, seconds=args.seconds)
+
+    def read(video: Path, sound: Path | None, landmarks: Path | None) -> Track:
+        return Track.of_arrays(video.stem, read_single(video, size, args.seconds, sound, landmarks))
+
     target = read(args.tgt_video_path, args.tgt_audio_path, args.tgt_lmarks_path)
     same = args.ref_video_path in (None, args.tgt_video_path)
     for count in args.shots:

@@ -17,12 +17,15 @@ def add_training_flags(
     name: str,
     steps: int,
     batch_size: int,
-    frames: int,
+    frames: int | None,
     lr: float,
     paper: str = "frames 16, rate 2e-4",
     beta1: float = 0.5,
 ) -> None:
-    """Flags of scripts that train on a clip store. name: of the network; the numbers are the script's defaults."""
+    """Flags of scripts that train on a clip store. name: of the network; the numbers are the script's defaults.
+
+    frames: None where clips are no stretches of frames
+    """
     add_device_flags(parser)
     add_split_flags(parser, "train.txt and val.txt", store=True)
     add_flag(parser, "load_model", type=Path, help="weights to start from, instead of random ones")
@@ -41,7 +44,7 @@ def add_loop_flags(
     parser: ArgumentParser,
     steps: int,
     batch_size: int,
-    frames: int,
+    frames: int | None,
     lr: float,
     paper: str,
     beta1: float = 0.5,
@@ -51,7 +54,8 @@ def add_loop_flags(
     number("steps", steps, "training steps in all", least=1)
     number("batch_size", batch_size, "clips a batch and process", least=1)
     number("accumulate", 1, "batches a step, whose gradients are averaged", least=1)
-    number("frames", frames, f"frames a clip; the paper: {paper}", least=2)
+    if frames is not None:
+        number("frames", frames, f"frames a clip; the paper: {paper}", least=2)
     number("lr", lr, f"Adam's learning rate; the paper: {paper}", least=0)
     number("beta1", beta1, "Adam's first beta, the paper's", least=0, below=1)
     number("beta2", 0.999, "Adam's second beta, the paper's", least=0, below=1)

@@ -167,11 +167,12 @@ def write_video(path: Path, seed: int, frames: int = 30) -> tuple[Path, Path]:
     clip, _ = moving_clip(seed, frames, size=160)
     import cv2
 
-    with VideoWriter(path, (160, 160), audio=16000) as video:
+    with VideoWriter(path, (160, 160), audio=16000 if seed == 1 else None) as video:
         for number, code in enumerate(clip.pictures):
             picture = cv2.imdecode(np.frombuffer(code, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
             video.write(np.ascontiguousarray(picture))
-            video.write_audio(clip.audio[number * 640 : (number + 1) * 640])
+            if seed == 1:  # the other one is silent
+                video.write_audio(clip.audio[number * 640 : (number + 1) * 640])
     np.save(path.with_suffix(".npy"), clip.landmarks)
     return path, path.with_suffix(".npy")
 

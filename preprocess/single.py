@@ -1,0 +1,45 @@
+"""One video, as it comes, as a clip of a fixed crop, for what draws or measures it without a store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from data.store import STATIC
+from data.store_writer import ClipArrays
+from preprocess.clip import Crop, RawClip
+from preprocess.pieces import read_pieces
+from utils.audio import SAMPLE_RATE
+from utils.errors import UserError
+from utils.face.detector import FaceDetector
+from utils.media.read import open_media, video_length
+from utils.media.write import wav_writer
+
+PNG = 101  # quality: nothing is lost
+
+
+def read_single(
+    video: Path, size: int, seconds: float, sound: Path | None = None, landmarks: Path | None = None
+) -> ClipArrays:
+    """The first stretch of at most so many seconds that shows a face, crops of `size` pixels
+
+    sound: in place of the video's own; a video that has none is silent. landmarks: (T, 68, 2) in a .npy file, in place
+    of dlib's. Raises UserError where there is no such stretch.
+    """
+    with open_media(video, "video") as container:
+        mute = sound is None and not container.streams.audio
+    with TemporaryDirectory() as folder:
+        if mute:
+            sound = Path(folder, "silence.wav")
+            with wav_writer(sound, SAMPLE_RATE) as write:
+                for _ in range(int(max(video_length(video), seconds)) + 1):
+                    write(np.zeros(SAMPLE_RATE, np.float32))
+        clip = RawClip(video.stem, video, video.name, sound=sound, landmarks=landmarks)
+        crop, reason = Crop(size, quality=PNG, kind=STATIC, seconds=seconds), "has no frames"
+        for _, made in read_pieces(clip, crop, None if landmarks else FaceDetector()):
+            if not isinstance(made, str):
+                return made
+            reason = made
+    raise UserError(f"{video}: {reason}; use a video that shows a face from the front")
