@@ -156,7 +156,7 @@ def test_the_queue_is_bounded(client, given, server):
 
 
 def test_a_damaged_call_gets_a_sentence_and_no_traceback(server):
-    assert "by programs with handle_file" in outcome(server, 1, 2, 3, 4, 5, 6)
+    assert "by programs with handle_file" in outcome(server, 1, 2, 3, 4, 5, 6, 7)
     assert "Traceback" not in server.said()
     text = outcome(server, None, None, None)
     assert "Something went wrong on this side" in text and "Traceback" not in text
