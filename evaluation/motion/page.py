@@ -60,12 +60,15 @@ def spectra(summary: Summary) -> str:
                 ", ".join(f"{found[f'spectrum_{axis}'][band]:.2f}" for axis in TURNS)
                 for band in range(len(BANDS))
             ),
-            cell(found["spectrum_factor"], 2) if row != STILL else "-",
+            *(
+                cell(found[name], 2) if row != STILL else "-"
+                for name in ("spectrum_factor", "spectrum_factor_of_means")
+            ),
             cell(found["frechet"], 1),
         ]
         for row, found in summary.items()
     ]
-    return pipes(["pitch, yaw, roll", *heads, "factor", "Fréchet"], rows)
+    return pipes(["pitch, yaw, roll", *heads, "factor", "of means", "Fréchet"], rows)
 
 
 def alignments(summary: Summary) -> str:
