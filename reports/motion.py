@@ -27,7 +27,7 @@ from utils.cli import add_flag, add_number
 from utils.errors import run
 
 FLOW = "-width 48 -rounds 1 -steps 600 -cooldown 300 -dropout 0.2 -deaf 0.3 -ema 0.99"
-ORIGINAL = "-width 32 -past 32 -steps 120 -cooldown 60 -batch_size 8 -ema 0.95"
+ORIGINAL = "-width 32 -past 32 -steps 60 -cooldown 30 -batch_size 8 -lr 1e-3 -ema 0.9"
 KINDS = dict(
     flow="the generative one, which hears loudness", original="the original's, which hears raw speech"
 )
