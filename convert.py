@@ -225,14 +225,8 @@ def from_training_state(saved: dict, path: Path) -> nn.Module:
         tensors = clean(saved["state"].get("average") or saved["state"]["model"], path)
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, BadZipFile) as error:
         raise UserError(f"{path}: a training state without network ({reason(error)}); train again") from error
-    kinds = dict(
-        classes="LipReader",
-        encoder="WhisperATNet",
-        recurrence="VGNet",
-        hidden="ATNet",
-        filters="NRNet",
-        front="LipToSpeech",
-    )
+    kinds = dict(classes="LipReader", encoder="WhisperATNet", recurrence="VGNet", hidden="ATNet")
+    kinds |= dict(filters="NRNet", front="LipToSpeech", emphasis="HeadMotion", smoothing="RotateAudio")
     network = next((kind for name, kind in kinds.items() if name in config), "ATNetSingle")
     tensors = {name: x for name, x in tensors.items() if not name.endswith("num_batches_tracked")}
     return build(network, config, tensors, path)

@@ -26,8 +26,8 @@ from reports.runs import Runs
 from utils.cli import add_flag, add_number
 from utils.errors import run
 
-FLOW = "-steps 400 -cooldown 200 -dropout 0.3 -deaf 0.3 -ema 0.99"
-ORIGINAL = "-steps 200 -batch_size 8 -past 32 -width 32 -ema 0.99"
+FLOW = "-width 48 -rounds 1 -steps 600 -cooldown 300 -dropout 0.2 -deaf 0.3 -ema 0.99"
+ORIGINAL = "-width 32 -past 32 -steps 60 -cooldown 30 -batch_size 8 -lr 1e-3 -ema 0.9"
 KINDS = dict(
     flow="the generative one, which hears loudness", original="the original's, which hears raw speech"
 )

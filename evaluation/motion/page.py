@@ -8,7 +8,7 @@ import numpy as np
 
 from evaluation.intervals import COVERED, with_interval
 from evaluation.motion.figures import BANDS
-from evaluation.motion.rows import STILL, TRUTH
+from evaluation.motion.rows import OTHER, STILL, TRUTH
 from evaluation.motion.table import DEFINITIONS, TURNS, MotionTable
 from evaluation.output import cell, pipes
 from utils.audio import FPS
@@ -60,12 +60,15 @@ def spectra(summary: Summary) -> str:
                 ", ".join(f"{found[f'spectrum_{axis}'][band]:.2f}" for axis in TURNS)
                 for band in range(len(BANDS))
             ),
-            cell(found["spectrum_factor"], 2) if row != STILL else "-",
+            *(
+                cell(found[name], 2) if row != STILL else "-"
+                for name in ("spectrum_factor", "spectrum_factor_of_means")
+            ),
             cell(found["frechet"], 1),
         ]
         for row, found in summary.items()
     ]
-    return pipes(["pitch, yaw, roll", *heads, "factor", "Fréchet"], rows)
+    return pipes(["pitch, yaw, roll", *heads, "factor", "of means", "Fréchet"], rows)
 
 
 def alignments(summary: Summary) -> str:
@@ -133,7 +136,7 @@ def draw_tracks(motions: Mapping[str, list[np.ndarray]], loud: np.ndarray) -> np
     shown = {
         f"{row}, seed {n}" if len(own) > 1 else row: one
         for row, own in motions.items()
-        for n, one in enumerate(own[:2])
+        for n, one in enumerate(own[:2] if row not in (STILL, OTHER) else ())
     }
     shown = {name: one for name, one in shown.items() if len(one) == len(loud)}
     figure = Figure((10, 1.6 * len(shown) + 1), dpi=110, layout="constrained")

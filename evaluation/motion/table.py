@@ -20,8 +20,9 @@ DEFINITIONS = {
     "deviation": "standard deviation within a clip, mean over clips: degrees, per cent of a face width, per cent of "
     "the scale; in brackets over that of true motion",
     "speed": "mean absolute speed on each axis: degrees, or per cent, a second; in brackets over that of true motion",
-    "spectrum": "power (Welch, segments of 4 s, geometric mean over clips) over that of true motion, in bands of "
-    "frequency; the factor is the worst of pitch, yaw and roll up to 3 Hz, of more or of less",
+    "spectrum": "power (Welch, segments of 4 s) in bands of frequency over that of true motion, geometric means over "
+    "clips, as people differ by factors; factor: the worst of pitch, yaw and roll up to 3 Hz, of more or of less; of "
+    "means: the same of arithmetic means over clips, which the liveliest people make",
     "frechet": "Fréchet distance between Gaussians that fit windows of 2 s (every 0.2 s): the six lowest cosine "
     "coefficients (0.25 to 1.5 Hz) of each axis over the true motion's deviation, one seed at a time; of true motion: "
     "one half of the people against the other",
@@ -95,13 +96,22 @@ class MotionTable:
             logs = [np.mean([np.log(power) for _, power in one], axis=0) for one in found if one]
         return found[0][0][0], np.exp(np.mean(logs, axis=0))
 
-    def bands(self, row: str) -> np.ndarray:
-        """(6, bands) of power over the true motion's"""
-        return figures.in_bands(*self.power(row)) / figures.in_bands(*self.power(TRUTH))
+    def bands(self, row: str, typical: bool = True) -> np.ndarray:
+        """(6, bands) of power over the true motion's: geometric means over clips or, not `typical`, arithmetic ones"""
+        return self._in_bands(row, typical) / self._in_bands(TRUTH, typical)
 
-    def factor(self, row: str) -> float:
+    def _in_bands(self, row: str, typical: bool) -> np.ndarray:
+        clips = []
+        for motions in self.motions.values():
+            long = [motion for motion in motions[row] if len(motion) >= figures.WINDOW]
+            powers = np.array([figures.in_bands(*figures.spectrum(motion)) for motion in long])
+            with np.errstate(divide="ignore"):
+                clips += [(np.log(powers) if typical else powers).mean(0)] if long else []
+        return np.exp(np.mean(clips, axis=0)) if typical else np.mean(clips, axis=0)
+
+    def factor(self, row: str, typical: bool = True) -> float:
         """By which the spectrum of turning up to 3 Hz is off at worst"""
-        return figures.factor(self.bands(row)[:3, : figures.JUDGED], np.ones((3, figures.JUDGED)))
+        return figures.factor(self.bands(row, typical)[:3, : figures.JUDGED], np.ones((3, figures.JUDGED)))
 
     def frechet(self, row: str) -> float:
         """To true motion; of true motion that of one half of the people to the other"""
@@ -135,7 +145,8 @@ class MotionTable:
         found |= {
             f"spectrum_{axis}": ratios.tolist() for axis, ratios in zip(AXES, self.bands(row), strict=True)
         }
-        found |= dict(spectrum_factor=self.factor(row), frechet=self.frechet(row))
+        found |= dict(spectrum_factor=self.factor(row), spectrum_factor_of_means=self.factor(row, False))
+        found["frechet"] = self.frechet(row)
         lag = self.lag(row)
         found |= dict(alignment=self.mean(row, "alignment_+0"), best_lag=lag / FPS)
         found |= dict(

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import convert
 import headmotion
 import headmotion_test
 from evaluation.motion.rows import CHANCE, FLOW, ORIGINAL, OTHER, STILL, TRUTH
@@ -77,6 +78,14 @@ def test_resume_equals_an_uninterrupted_run(network, home, tmp_path, monkeypatch
     loaded = load_model(tmp_path / "whole/headmotion.safetensors")
     assert isinstance(loaded, dict(flow=HeadMotion, original=RotateAudio)[network])
     assert loaded.metadata["validation"] and loaded.metadata["left_out"] == []
+    made = [str(tmp_path / name) for name in ("whole/headmotion_state.pt", "converted.safetensors")]
+    assert run(convert.main, lambda: convert.parse_args(made)) == 0
+    same(
+        load_model(tmp_path / "converted.safetensors").state_dict(),
+        weights(tmp_path / "whole"),
+        rtol=0,
+        atol=0,
+    )
 
 
 def test_the_table_measures_people_by_weights_that_left_them_out(home, tmp_path, capsys):

@@ -81,6 +81,7 @@ def test_the_table():
     assert list(summary) == [STILL, OTHER, "made", TRUTH]
     assert summary["made"]["deviation_ratio_yaw"][0] == pytest.approx(1.5)
     assert summary["made"]["spectrum_roll"] == pytest.approx([2.0] * 5) and summary["made"]["variety"][0] > 0
+    assert table.bands("made", typical=False)[2] == pytest.approx([2.5] * 5)
     assert summary[TRUTH]["error"][0] == 0 and summary[TRUTH]["spectrum_factor"] == 1
     assert summary[OTHER]["above_other"][0] == 0 and np.isnan(summary[STILL]["alignment"][0])
     assert summary["made"]["frechet"] > 0 and len(table.lines()) == 12
