@@ -17,8 +17,8 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
-from preprocess.clip import RawClip
-from preprocess.corpus import add_arguments, check_arguments, make_store
+from preprocess.making.clip import RawClip
+from preprocess.making.corpus import add_arguments, check_arguments, make_store
 from utils.align import find_align, read_times, read_transcript
 from utils.cli import parser
 from utils.errors import UserError, run

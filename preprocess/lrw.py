@@ -16,8 +16,8 @@ from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 
-from preprocess.clip import RawClip
-from preprocess.corpus import add_arguments, check_arguments, make_store
+from preprocess.making.clip import RawClip
+from preprocess.making.corpus import add_arguments, check_arguments, make_store
 from utils.cli import parser
 from utils.errors import UserError, run
 from utils.files import writable_folder

@@ -9,8 +9,8 @@ import numpy as np
 
 from data.store import STATIC
 from data.store_writer import ClipArrays
-from preprocess.clip import Crop, RawClip
-from preprocess.pieces import read_pieces
+from preprocess.making.clip import Crop, RawClip
+from preprocess.making.pieces import read_pieces
 from utils.audio import SAMPLE_RATE
 from utils.errors import UserError
 from utils.face.detector import FaceDetector

@@ -24,10 +24,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from data.store import STATIC
-from preprocess.clip import RawClip
-from preprocess.corpus import add_arguments, check_arguments, make_store
 from preprocess.grid import VIDEOS
-from preprocess.pieces import video_of
+from preprocess.making.clip import RawClip
+from preprocess.making.corpus import add_arguments, check_arguments, make_store
+from preprocess.making.pieces import video_of
 from utils.align import find_align, read_times, read_transcript
 from utils.cli import parser
 from utils.errors import UserError, note, run

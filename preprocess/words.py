@@ -30,9 +30,9 @@ from data.lips.words import FRAMES, UnknownWordError, grid_words, word_window
 from data.splits import SPLITS, clip_ids
 from data.store import Clip, ClipStore, aligned_store, group_of
 from data.store_writer import ClipArrays, write_attributes, write_clip, write_index
-from preprocess.clip import clip_mfcc
-from preprocess.contact_sheet import draw_contact_sheet
-from preprocess.corpus import beside, list_skipped
+from preprocess.making.clip import clip_mfcc
+from preprocess.making.contact_sheet import draw_contact_sheet
+from preprocess.making.corpus import beside, list_skipped
 from utils.align import Spoken
 from utils.audio import SAMPLES_PER_FRAME
 from utils.cli import add_flag, parser

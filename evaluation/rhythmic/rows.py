@@ -49,10 +49,9 @@ def stretches(chosen: np.ndarray) -> Iterator[slice]:
 
 
 def with_network(network: RhythmicNet, task: Task) -> Frames:
-    """The frames as a network draws them"""
-    key = task.references.index(task.key) if task.key in task.references else None
-    person = Person(network, task.heads(), key)
-    if key is None:
+    """The frames as a network draws them: the nearest reference is turned, or the key where that is another one"""
+    person = Person(network, task.heads())
+    if task.key != task.references[0]:
         person.key = task.key_head
     parts = [slice(start, start + CHUNK) for start in range(0, len(task.pose), CHUNK)]
     return np.concatenate(

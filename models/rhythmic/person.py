@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.head3d.head import Head, most_frontal, turn_between
+from models.head3d.head import Head, turn_between
 from models.rhythmic.generator import RhythmicNet, RhythmicOutput
 from models.rhythmic.maps import cover, edge_map, hull_depth, pseudo_flow, template_mask
 from utils.face.pose import Pose
@@ -26,7 +26,7 @@ Inputs = dict[str, Tensor]
 class Person:
     """Draws frames of a person from references, which are embedded once; the network is in evaluation mode.
 
-    heads: the references. key: which of them is moved to each frame's pose, by default the most frontal.
+    heads: the references. key: which of them is turned to each frame's pose, by default the nearest to it.
     """
 
     @torch.no_grad()
@@ -34,7 +34,7 @@ class Person:
         self.network, self.covered = network, covers_faces(network)
         self.device = next(network.parameters()).device
         self.heads, self.poses = list(heads), joined([head.rest for head in heads])
-        self.key = self.heads[most_frontal(self.poses) if key is None else key]
+        self.key = None if key is None else self.heads[key]
         self.images = torch.stack([head.image for head in heads]).to(self.device)
         self.points = torch.from_numpy(np.stack([head.landmarks for head in heads])).float().to(self.device)
         inputs = label_inputs(self.images[None], self.points[None])
@@ -48,14 +48,24 @@ class Person:
         target = torch.from_numpy(landmarks).float().to(self.device)
         inputs = dict(label=edge_map(target, self.images.shape[-1]))
         how = self.covered, options["landmark_flow"]
+        chosen = nearest(self.poses, pose, self.last)
+        self.last = int(chosen[-1])
         if options["warp_ref"]:
-            chosen = nearest(self.poses, pose, self.last)
-            self.last = int(chosen[-1])
             inputs |= guide_inputs(self.images[chosen], self.points[chosen], target, "warp", *how)
         if options["warp_ani"]:
-            moved = torch.from_numpy(self.key.landmarks_in(pose)).to(self.device)
-            inputs |= guide_inputs(self.key.pictures(pose).to(self.device), moved, target, "ani", *how)
+            pictures, moved = self._turned(chosen, pose)
+            inputs |= guide_inputs(pictures, moved, target, "ani", *how)
         return self.network.draw(self.encoded, **network_inputs(inputs))
+
+    def _turned(self, chosen: np.ndarray, pose: Pose) -> tuple[Tensor, Tensor]:
+        """References (T,) by number, turned to poses (T) -> pictures (T, 3, H, H), their landmarks (T, 68, 2)"""
+        pictures = torch.empty(len(chosen), *self.images.shape[1:])
+        points = np.empty((len(chosen), 68, 2), np.float32)
+        for number in np.unique(chosen):
+            frames = np.flatnonzero(chosen == number)
+            head, own = self.heads[number] if self.key is None else self.key, pose[frames]
+            pictures[frames], points[frames] = head.pictures(own).cpu(), head.landmarks_in(own)
+        return pictures.to(self.device), torch.from_numpy(points).to(self.device)
 
 
 def covers_faces(network: RhythmicNet) -> bool:

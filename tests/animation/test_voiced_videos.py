@@ -19,7 +19,7 @@ from data.store import ClipStore
 from data.store_writer import StoreWriter
 from models import Discriminator, load_model, save_model
 from models.lips.generator import LipToSpeech
-from preprocess.clip import Crop, RawClip, read_clip
+from preprocess.making.clip import Crop, RawClip, read_clip
 from tests.lips import small_lip_to_speech
 from tests.raw_corpus import painted_faces, tone, write_film, write_wav
 from utils.errors import UserError, run

@@ -89,13 +89,13 @@ def test_two_preprocessings_of_one_store(tmp_path, capsys):
     def make(path: Path) -> int:
         return run(grid.main, lambda: grid.parse_args([str(word) for word in (raw, path, *more)]))
 
-    with held_run("preprocess.corpus", "read_clip", "preprocess.grid", [raw, store, *more]) as first:
+    with held_run("preprocess.making.corpus", "read_clip", "preprocess.grid", [raw, store, *more]) as first:
         second_is_refused(lambda: make(store), first, "is being made", capsys)
         goes_on(first)
     assert make(tmp_path / "alone.h5") == 0 and not [*tmp_path.glob(".*")]
     assert_equal_stores(ClipStore(store), ClipStore(tmp_path / "alone.h5"))
     with held_run(
-        "preprocess.corpus", "read_clip", "preprocess.grid", [raw, tmp_path / "killed.h5", *more]
+        "preprocess.making.corpus", "read_clip", "preprocess.grid", [raw, tmp_path / "killed.h5", *more]
     ) as first:
         first.kill()
         first.wait()

@@ -10,8 +10,9 @@ import pytest
 from skimage import data
 
 from data.store import ClipStore
-from preprocess import corpus, grid, lrw
-from preprocess.clip import RawClip, face_span
+from preprocess import grid, lrw
+from preprocess.making import corpus
+from preprocess.making.clip import RawClip, face_span
 from tests.raw_corpus import make_pictures_video, make_video, save_landmarks, tone, write_wav
 from tests.utils.test_detector import portrait
 from utils.audio.mfcc import windows

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from data.store import ClipStore
-from preprocess import grid, lrw, pieces, video
-from preprocess.pieces import Ahead, Behind, stretch, video_of
+from preprocess import grid, lrw, video
+from preprocess.making import pieces
+from preprocess.making.pieces import Ahead, Behind, stretch, video_of
 from tests.raw_corpus import (
     FACE,
     make_pictures_video,

@@ -9,7 +9,7 @@ from data.splits import lists_of, split_grid
 from data.store import ClipStore
 from data.store_writer import ClipArrays, StoreWriter
 from preprocess import words
-from preprocess.clip import clip_mfcc
+from preprocess.making.clip import clip_mfcc
 from tests.synthetic import make_clip
 from utils.align import from_text, read_align, to_text
 from utils.errors import UserError, run

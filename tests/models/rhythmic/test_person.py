@@ -39,9 +39,11 @@ def test_a_person_is_drawn_as_a_batch_of_the_same_is(heads, options):
     batch = label_inputs(images.expand(2, -1, -1, -1, -1), points.expand(2, -1, -1, -1))
     label = guide_inputs(images, target, target, "warp", False, False)["warp_label"]
     flow = bool(options.get("landmark_flow"))
-    moved = torch.from_numpy(heads[0].landmarks_in(pose))
+    pairs = [(heads[number], pose[i : i + 1]) for i, number in enumerate(chosen)]
+    moved = torch.from_numpy(np.concatenate([head.landmarks_in(own) for head, own in pairs]))
     batch |= dict(label=label) | guide_inputs(images[chosen], points[chosen], target, "warp", True, flow)
-    batch |= guide_inputs(heads[0].pictures(pose), moved, target, "ani", True, flow)
+    turned = torch.cat([head.pictures(own) for head, own in pairs])
+    batch |= guide_inputs(turned, moved, target, "ani", True, flow)
     with torch.no_grad():
         whole = network(**network_inputs(batch)).frames
     assert (torch.cat(chunks) - whole).abs().max() < 1e-4

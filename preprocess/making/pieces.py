@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from data.store_writer import ClipArrays, StoreWriter
-from preprocess.clip import LARGEST_LOSS, Crop, RawClip, Sound, cut_out, load_landmarks
+from preprocess.making.clip import LARGEST_LOSS, Crop, RawClip, Sound, cut_out, load_landmarks
 from utils.align import from_text, to_text
 from utils.audio import FPS, SAMPLES_PER_FRAME
 from utils.errors import UserError

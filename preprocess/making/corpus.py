@@ -17,10 +17,10 @@ from tqdm import tqdm
 
 from data.store import ALIGNED, STATIC, ClipStore
 from data.store_writer import ClipArrays, StoreWriter
-from preprocess.clip import Crop, RawClip, read_clip
-from preprocess.contact_sheet import draw_contact_sheet
-from preprocess.pieces import read_pieces, unfinished, video_of
-from preprocess.workers import Workers
+from preprocess.making.clip import Crop, RawClip, read_clip
+from preprocess.making.contact_sheet import draw_contact_sheet
+from preprocess.making.pieces import read_pieces, unfinished, video_of
+from preprocess.making.workers import Workers
 from utils.audio import FPS, SAMPLE_RATE
 from utils.distributed import gather, group, is_main, rank, take_for_all, world_size
 from utils.errors import UserError

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from preprocess import workers
-from preprocess.workers import Workers
+from preprocess.making import workers
+from preprocess.making.workers import Workers
 from tests.data.test_loader import running
 from utils.errors import UserError
 
@@ -68,7 +68,7 @@ def test_by_default_a_worker_for_each_core_of_each_process(monkeypatch):
 MAIN = """
 import time
 from threading import Timer
-from preprocess.workers import Workers
+from preprocess.making.workers import Workers
 
 def say() -> None:
     print(*workers.pool._processes, flush=True)
