@@ -8,7 +8,7 @@
 How. The references are of the first quarter of a clip (the most frontal frame with open eyes, and others evenly, or
 those of --ref_img_id); the rest, or -frames of it, is made again from its true landmarks and poses. Rows: the reference
 repeated; moved by the head in three dimensions alone; by its landmarks alone (a thin plate); by both; the network
-("full"), the same without the moved head (or other weights, -without_ani), linear composition (-linear FILE), with
+("full"), the same without the moved head (or other weights, -without_ani), the other composition (-composition), with
 --finetune trained on for a minute on the first quarter; the truth. Landmarks, identity and pose of what was made are
 dlib's. Writes SAMPLE_DIR/metrics.json, clips.csv, rhythmic.md, and of the first clips ID/test.mp4 and ID/rows.png.
 
@@ -94,10 +94,10 @@ def add_weight_flags(options: ArgumentParser) -> None:
     add_flag(options, "model_name", type=Path, default=shipped, help="weights (default: the shipped)")
     add_flag(
         options,
-        "linear",
+        "composition",
         type=Path,
         metavar="FILE",
-        help="weights of linear composition, for a row of theirs",
+        help="weights of the other composition, linear or not, for a row of theirs",
     )
     add_flag(options, "without_ani", type=Path, metavar="FILE", help="weights trained without the moved head")
     add_switch(options, "no_network", False, "only the rows that need no weights (default false)")
@@ -114,8 +114,9 @@ def load_networks(args: Namespace, device: torch.device) -> dict[str, RhythmicNe
         found[rows.NO_ANI] = load_model(args.without_ani, device, expect=RhythmicNet)
     elif found[rows.FULL].config["warp_ani"] and found[rows.FULL].config["warp_ref"]:
         found[rows.NO_ANI] = rows.drop_ani(found[rows.FULL])
-    if args.linear:
-        found[rows.LINEAR] = load_model(args.linear, device, expect=RhythmicNet)
+    if args.composition:
+        other = load_model(args.composition, device, expect=RhythmicNet)
+        found[rows.composition_of(other)] = other
     if args.warp_ani is False:
         found[rows.FULL] = found.pop(rows.NO_ANI)
     return found
@@ -188,7 +189,7 @@ def evaluate(args: Namespace, device: torch.device) -> None:
 
 def weight_paths(args: Namespace) -> dict[str, Path | None]:
     full = None if args.no_network else weights_of(args)
-    return {rows.FULL: full, rows.NO_ANI: args.without_ani, rows.LINEAR: args.linear}
+    return {rows.FULL: full, rows.NO_ANI: args.without_ani, "other composition": args.composition}
 
 
 def draw_video(args: Namespace, device: torch.device) -> None:

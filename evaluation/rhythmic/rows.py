@@ -15,7 +15,7 @@ from utils.media.images import to_uint8
 
 REPEATED, MOVED, WARPED = "reference repeated", "3-D head alone", "landmark warp alone"
 BOTH = "3-D head and landmark warp"
-FULL, NO_ANI, LINEAR = "full", "without ani", "linear composition"
+FULL, NO_ANI = "full", "without ani"
 TUNED, TRUTH = "full, fine-tuned", "ground truth"
 CHUNK = 16  # frames at a time
 Frames = np.ndarray  # (N, H, H, 3) uint8
@@ -57,6 +57,11 @@ def with_network(network: RhythmicNet, task: Task) -> Frames:
     return np.concatenate(
         [to_uint8(person.draw(task.landmarks[part], task.pose[part]).frames) for part in parts]
     )
+
+
+def composition_of(network: RhythmicNet) -> str:
+    """How it puts pictures and what it paints together, as a row's name"""
+    return "non-linear composition" if network.config["spade_combine"] else "linear composition"
 
 
 def network_rows(networks: Mapping[str, RhythmicNet], task: Task) -> dict[str, Frames]:

@@ -124,7 +124,7 @@ def test_stores_that_do_not_fit_are_refused(store, trained, tmp_path, capsys):
 def test_a_table_of_clips(store, trained, tmp_path, capsys, no_faces):
     flags = ["--name", "net", "-model_dir", trained, "--dataroot", store, "-splits", store.parent / "splits"]
     flags += ["--n_shot", "1,2", "-frames", 3, "-cuda", "false", "-sample_dir", tmp_path / "out", "--example"]
-    flags += ["-linear", trained / "net_last.safetensors", "--finetune", "-finetune_seconds", 0.01]
+    flags += ["-composition", trained / "net_last.safetensors", "--finetune", "-finetune_seconds", 0.01]
     code = run(rhythmic_test.main, lambda: rhythmic_test.parse_args([str(flag) for flag in flags]))
     assert code == 0
     results = json.loads((tmp_path / "out/metrics.json").read_text())
@@ -135,7 +135,7 @@ def test_a_table_of_clips(store, trained, tmp_path, capsys, no_faces):
         rows.BOTH,
         rows.FULL,
         rows.NO_ANI,
-        rows.LINEAR,
+        "non-linear composition",
         rows.TUNED,
     )
     for name in names:
