@@ -8,6 +8,7 @@
 # make motion WILD=store/wild.h5 PEOPLE=people.txt   trains head motion without each person in turn: docs/motion.md
 # make figures STORE=store/grid.h5 SPLITS=DIR   draws faces by the shipped weights: docs/faces.md
 # make ablation STORE=store/grid.h5 SPLITS=DIR   trains the networks with parts missing: docs/ablation.md
+# make rendering WILD=store/wild_static.h5 PEOPLE=people.txt KNOWN=store/grid_static.h5 SPLITS=DIR   measures the renderer: docs/rendering.md
 # make fuzz MINUTES=30   feeds damaged files to every reader of files
 # make lint   checks style; make format mends what can be mended
 # make clean  removes the environment and caches, never results or weights
@@ -20,7 +21,7 @@ MINUTES ?= 2
 WORDS ?= store/words.h5
 BIN := $(VENV)/bin
 
-.PHONY: demo app test fuzz tables speech words memory motion figures ablation lint format clean
+.PHONY: demo app test fuzz tables speech words memory motion rendering figures ablation lint format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python demo.py --panel
@@ -50,6 +51,10 @@ memory: $(VENV)/.installed
 
 motion: $(VENV)/.installed
 	$(BIN)/python -m reports.motion --dataset_dir $(or $(WILD),store/wild.h5) $(if $(PEOPLE),-people $(PEOPLE))
+
+rendering: $(VENV)/.installed
+	$(BIN)/python -m reports.rendering --dataset_dir $(or $(WILD),store/wild_static.h5) $(if $(PEOPLE),-people $(PEOPLE)) \
+		$(if $(KNOWN),-known $(KNOWN)) $(if $(SPLITS),--splits $(SPLITS))
 
 figures: $(VENV)/.installed
 	$(BIN)/python -m reports.figures --dataset_dir $(STORE) $(if $(SPLITS),--splits $(SPLITS))
