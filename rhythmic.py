@@ -75,7 +75,6 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
     add_run_flags(flags)
     add_network_flags(flags)
     add_loss_flags(flags)
-    flags.set_defaults(frames=2)  # states of earlier runs say so
     args = flags.parse_args(renamed(sys.argv[1:] if argv is None else argv, NAMES))
     if args.niter and args.steps != flags.get_default("steps"):
         raise UserError(f"--niter {args.niter}: counts in place of -steps; give one of them")

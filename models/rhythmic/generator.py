@@ -215,7 +215,7 @@ class RhythmicNet(nn.Module):
             flow = flow + prior
         else:
             flow, weight = network(label, source_label, picture)
-        warped = warp_by_flow(picture, flow)
+        warped = warp_by_flow(picture, flow, sharp=not self.training)
         return Moved(flow, weight, warped, picture if self.config["no_warp"] else warped)
 
     def _compose(
