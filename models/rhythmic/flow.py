@@ -68,8 +68,8 @@ class ResidualBlock(nn.Module):
 def warp_by_flow(image: Tensor, flow: Tensor, sharp: bool = False) -> Tensor:
     """image (B, C, H, W), flow (B, 2, H, W) in pixels, x first -> warped (B, C, H, W): image(p + flow(p))
 
-    Beyond its border the image goes on as at it. No flow gives the image itself. sharp: for pictures in [-1, 1] that are
-    looked at, by bicubic interpolation, where bilinear would blur what moves; gradients learn as well from the latter.
+    Beyond its border the image goes on as at it. No flow gives the image itself. sharp: for pictures in [-1, 1] that
+    are looked at, by bicubic interpolation; bilinear would blur what moves, and is enough to learn from.
     """
     height, width = image.shape[2:]
     with torch.autocast(image.device.type, enabled=False):
