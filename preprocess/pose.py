@@ -31,6 +31,7 @@ from utils.errors import UserError, run
 from utils.face.pose import Pose, fit_pose_3d, fit_track, frontalise, motion_of, place_3d, smooth_pose
 from utils.face.rotations import to_matrices
 from utils.files import replacing, writable_folder
+from utils.files.arrays import read_numbers
 from utils.media.images import write_image
 
 SHOWN = 6  # clips in the picture
@@ -75,13 +76,9 @@ def clip_pose(
 
 def read_landmarks(path: Path, frames: int) -> np.ndarray:
     """(T, 68, 3) of any detector, z turned away from the viewer where it was not. Raises UserError."""
-    try:
-        points = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{path}: no landmarks can be read ({error})") from error
-    if points.shape != (frames, 68, 3) or points.dtype.kind not in "fiu" or not np.isfinite(points).all():
-        raise UserError(f"{path}: holds {points.dtype} {points.shape}, not ({frames}, 68, 3) finite numbers")
-    points = points.astype(np.float64)
+    points = read_numbers(path, "landmarks", f"give ({frames}, 68, 3) numbers")
+    if points.shape != (frames, 68, 3):
+        raise UserError(f"{path}: holds {points.shape} numbers, not ({frames}, 68, 3)")
     nose_behind = np.median(points[:, NOSE, 2] - points[:, EARS, 2].mean(1)) > 0
     return points * [1, 1, -1] if nose_behind else points
 

@@ -15,6 +15,7 @@ from utils.audio.loudness import LoudnessStream
 from utils.errors import UserError, note
 from utils.face.detector import FaceDetector
 from utils.face.pose import Pose, fit_track, motion_of, smooth_pose
+from utils.files.arrays import read_numbers
 from utils.media.kinds import is_video
 from utils.media.playback import Recording
 from utils.media.read import stream_audio
@@ -83,15 +84,10 @@ def read_motion(path: Path) -> np.ndarray:
     *_rt.npy (T, 6), as `preprocess.pose --export` writes them, of which the rotations are taken: how large its face is,
     and so how far its translations go, it does not say. Raises UserError.
     """
-    try:
-        values = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{path}: no head motion can be read ({error}); {CHOICES}") from error
-    if values.ndim != 2 or values.shape[1] not in (3, 6) or not len(values) or values.dtype.kind not in "fiu":
-        raise UserError(f"{path}: holds {values.dtype} {values.shape}, no head motion; {CHOICES}")
-    values = values.astype(np.float64)
-    if not np.isfinite(values).all():
-        raise UserError(f"{path}: has numbers that are not finite")
+    values = read_numbers(path, "head motion", CHOICES)
+    if values.ndim != 2 or values.shape[1] not in (3, 6) or not len(values):
+        raise UserError(f"{path}: holds {values.shape} numbers, no head motion; {CHOICES}")
+    values = values.clip(-1e6, 1e6)  # what is to be held within bounds has to be counted first
     if path.stem.endswith("_rt"):
         none = np.zeros((len(values), 2))
         return motion_of(Pose(-values[:, :3], none, np.ones(len(values))))

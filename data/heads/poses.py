@@ -88,6 +88,8 @@ def _arrays(group: h5py.Group, shape: tuple[int | None, ...]) -> Iterable[tuple[
     """All arrays below a group, by their paths in it. Raises ValueError, KeyError."""
     size = group.file.id.get_filesize()
     for name in group:
+        if not name.isprintable():  # ids become names of files, and parts of lines
+            raise ValueError(f"{name!a} is no part of a clip's id")
         item = own(group, name)
         if isinstance(item, h5py.Group):
             yield from ((f"{name}/{rest}", values) for rest, values in _arrays(item, shape))

@@ -17,16 +17,21 @@ import torch
 from PIL import Image
 
 import demo
+from animation.heads.motion import read_motion
 from animation.talking.jobs import read_jobs
+from data.heads.poses import PoseStore, write_poses
 from data.splits import read_split
 from data.store import ClipStore, check
 from models import ATNet, NRNet, VGNet, load_model, save_model
+from tests.heads import REST, smooth_motion
 from tests.synthetic import make_basis, make_store
 from tests.training.test_state_files import CPU
 from tests.training.test_state_files import run as state_of
 from utils.align import read_align
 from utils.errors import UserError
 from utils.face.basis import LandmarkBasis
+from utils.face.mean_face import MEAN_FACE
+from utils.face.pose import pose_of
 from utils.media.images import read_photo
 from utils.media.playback import Recording
 from utils.media.read import read_audio, read_video
@@ -186,6 +191,26 @@ def bases(folder: Path) -> list[Path]:
     return [folder / "a_pca.npz"]
 
 
+def heads(folder: Path) -> list[Path]:
+    """Poses of a store, and head motion for the demo"""
+    clips = {
+        name: (pose_of(smooth_motion(12, seed), REST), MEAN_FACE)
+        for seed, name in enumerate(("s1/a", "s2/b"))
+    }
+    write_poses(folder / "a_pose.h5", clips)
+    np.save(folder / "a.npy", smooth_motion(20, 3))
+    return [folder / "a_pose.h5", folder / "a.npy"]
+
+
+def read_head(path: Path) -> None:
+    if path.suffix == ".npy":
+        read_motion(path)
+        return
+    poses = PoseStore(path)
+    for id in poses.ids:
+        poses.motion(id), poses.face(id)
+
+
 READERS = {
     "photo": Reader(photos, read_photo),
     "sound": Reader(sounds, lambda path: read_audio(path)),
@@ -195,6 +220,7 @@ READERS = {
     "state": Reader(states, read_state),
     "basis": Reader(bases, LandmarkBasis.load),
     "text": Reader(texts, read_text),
+    "heads": Reader(heads, read_head),
 }
 
 

@@ -80,7 +80,7 @@ def test_bad_input_is_named(store, tmp_path):
     np.save(tmp_path / "bad.npy", np.zeros((3, 68, 2)))
     (tmp_path / "points/a").mkdir(parents=True)
     np.save(tmp_path / "points/a/one.npy", np.zeros((3, 68, 2)))
-    with pytest.raises(UserError, match=r"a/one.npy: holds float64 \(3, 68, 2\)"):
+    with pytest.raises(UserError, match=r"a/one.npy: holds \(3, 68, 2\) numbers"):
         run(store, tmp_path / "poses.h5", "--landmarks", tmp_path / "points")
     with pytest.raises(UserError, match="the poses are one"):
         run(store, tmp_path / "poses.txt")

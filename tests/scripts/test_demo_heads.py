@@ -85,7 +85,7 @@ def test_mistakes_are_one_line(files, tmp_path, capsys):
     (tmp_path / "notes.txt").write_text("hello")
     cases = [
         (dict(head_motion="leaned"), "leaned: no such file"),
-        (dict(head_motion=tmp_path / "odd.npy"), "odd.npy: holds float64 (4, 5)"),
+        (dict(head_motion=tmp_path / "odd.npy"), "odd.npy: holds (4, 5) numbers"),
         (dict(head_motion=tmp_path / "notes.txt"), "notes.txt: no head motion and no video"),
         (dict(head_motion=None, hm_model=files / "at.safetensors"), "at.safetensors"),
     ]
