@@ -35,7 +35,8 @@ def read_numbers(path: Path, what: str, advice: str) -> np.ndarray:
         )  # which finds out that there is too little of it
         if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiu" or values.size > LARGEST:
             raise ValueError("no array of numbers")
-        values = np.array(values, np.float64)
+        with np.errstate(invalid="ignore"):  # of numbers that are none, which are refused below
+            values = np.array(values, np.float64)
     except FAULTS as error:
         why = "".join(letter if letter.isprintable() else "?" for letter in reason(error, 160))
         raise UserError(f"{path}: no {what} can be read ({why}); {advice}") from error
