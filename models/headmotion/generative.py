@@ -43,7 +43,8 @@ class HeadMotion(nn.Module):
 
     width, rounds (through the dilations), dropout: of the network. guidance: how much more than it heard it makes of
     the loudness (classifier-free guidance, Ho and Salimans 2022; 1: no more; 0: it is deaf). emphasis: the same of what
-    loudness does to chance. steps: of the flow.
+    loudness does to chance. gain: of the motion that is made; the mean over people is livelier than most of them are.
+    steps: of the flow.
     """
 
     def __init__(
@@ -55,11 +56,12 @@ class HeadMotion(nn.Module):
         dropout: float = 0.1,
         guidance: float = 1.0,
         emphasis: float = 1.5,
+        gain: float = 0.94,
         steps: int = 8,
     ) -> None:
         super().__init__()
         self.config = dict(past=past, frames=frames, width=width, rounds=rounds, dropout=dropout)
-        self.config |= dict(guidance=guidance, emphasis=emphasis, steps=steps)
+        self.config |= dict(guidance=guidance, emphasis=emphasis, gain=gain, steps=steps)
         self.past, self.frames = past, frames
         self.prior = MotionPrior(past, frames)
         self.into = nn.Conv1d(6 + 6 + FEATURES + 2, width, 1)
