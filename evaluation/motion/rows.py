@@ -28,7 +28,7 @@ class Deaf(nn.Module):
 
     def __init__(self, network: HeadMotion) -> None:
         super().__init__()
-        self.network, self.past, self.frames = network, network.past, network.frames
+        self.network, self.past, self.frames, self.gain = network, network.past, network.frames, 1.0
         self.deviation = network.deviation
 
     def begin(self, chance: Tensor) -> Tensor:

@@ -62,7 +62,7 @@ class HeadMotion(nn.Module):
         super().__init__()
         self.config = dict(past=past, frames=frames, width=width, rounds=rounds, dropout=dropout)
         self.config |= dict(guidance=guidance, emphasis=emphasis, gain=gain, steps=steps)
-        self.past, self.frames = past, frames
+        self.past, self.frames, self.gain = past, frames, gain
         self.prior = MotionPrior(past, frames)
         self.into = nn.Conv1d(6 + 6 + FEATURES + 2, width, 1)
         self.blocks = nn.ModuleList(Block(width, dilation, dropout) for dilation in DILATIONS * rounds)

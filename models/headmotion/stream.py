@@ -47,7 +47,7 @@ def motion_stream(
 
     silence = np.full(1, np.nan, np.float32)  # in dB it is what pauses turn out to be
     rows = windows(pieces, network.past + max(DELTAS), network.frames, network.frames - OVERLAP, silence)
-    return carry_on(network, rows, prepare, seed, scale * network.config["gain"])
+    return carry_on(network, rows, prepare, seed, scale * network.gain)
 
 
 def sound_motion_stream(
