@@ -24,10 +24,12 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from data.heads.poses import default_path, write_poses
-from data.store import Clip, ClipStore
+from data.heads.poses import check_target, default_path, write_poses
+from data.store import STATIC, Clip, ClipStore
+from utils.audio import FPS
 from utils.cli import add_number, parser
 from utils.errors import UserError, run
+from utils.face.motion import AXES
 from utils.face.pose import Pose, fit_pose_3d, fit_track, frontalise, motion_of, place_3d, smooth_pose
 from utils.face.rotations import to_matrices
 from utils.files import replacing, writable_folder
@@ -35,7 +37,6 @@ from utils.files.arrays import read_numbers
 from utils.media.images import write_image
 
 SHOWN = 6  # clips in the picture
-AXES = {"pitch": 0, "yaw": 1, "roll": 2}
 NOSE, EARS = 30, [0, 16]
 
 
@@ -54,11 +55,6 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
         help="take DIR/ID.npy, (T, 68, 3) pixels, z of either sign",
     )
     return flags.parse_args(argv)
-
-
-def is_static(store: ClipStore) -> bool:
-    """Whether the store's crops stand still in their videos"""
-    return store.attributes["parameters"].get("crop") == "static"
 
 
 def clip_pose(
@@ -112,8 +108,8 @@ def draw_tracks(tracks: dict[str, Pose]) -> np.ndarray:
     for row, (id, pose) in zip(
         figure.subplots(len(tracks), squeeze=False)[:, 0], tracks.items(), strict=True
     ):
-        for name, axis in AXES.items():
-            row.plot(np.arange(len(pose)) / 25, np.degrees(pose.rotation[:, axis]), label=name)
+        for axis, name in enumerate(AXES[:3]):
+            row.plot(np.arange(len(pose)) / FPS, np.degrees(pose.rotation[:, axis]), label=name)
         row.set_title(id, fontsize=8)
         row.set_ylabel("degrees", fontsize=8)
         row.grid(alpha=0.3)
@@ -127,7 +123,7 @@ def draw_tracks(tracks: dict[str, Pose]) -> np.ndarray:
 def spread(poses: Sequence[Pose]) -> str:
     """The median over the clips of each angle's standard deviation, in words"""
     angles = np.degrees(np.median([motion_of(pose)[:, :3].std(0) for pose in poses], axis=0))
-    return ", ".join(f"{name} {angles[axis]:.2f}" for name, axis in AXES.items())
+    return ", ".join(f"{name} {angles[axis]:.2f}" for axis, name in enumerate(AXES[:3]))
 
 
 def main(args: Namespace) -> None:
@@ -135,10 +131,11 @@ def main(args: Namespace) -> None:
     path = args.poses or default_path(args.store)
     if path.is_dir() or path.suffix not in (".h5", ".hdf5"):
         raise UserError(f"{path}: the poses are one .h5 file; give a name that ends so")
+    check_target(path)
     if args.landmarks and not args.landmarks.is_dir():
         raise UserError(f"{args.landmarks}: no such folder of landmarks")
     writable_folder(path.parent)
-    static, clips = is_static(store), {}
+    static, clips = store.crop == STATIC, {}
     for id in tqdm(store.ids, "poses", unit="clip"):
         pose, face, landmarks = clip_pose(store[id], static, args.smoothing, args.landmarks)
         clips[id] = pose, face

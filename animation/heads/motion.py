@@ -102,6 +102,7 @@ def video_motion(
     wanted = int(-(-frames * recording.rate // FPS))
     pictures = watch(recording.forwards(wanted), wanted)
     points = np.stack(list(detector.track_stream(pictures)))
+    points = points * [float(recording.aspect or 1), 1]  # on square pixels
     seen = ~np.isnan(points).any(axis=(1, 2))
     if seen.sum() < recording.rate / 2:
         raise UserError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -46,20 +47,35 @@ def best_pictures(
 
     Raises UserError where no picture shows one.
     """
-    best, least, others, seen = None, np.inf, [], 0
-    for picture in watch(_sparse(Recording(video).forwards(LOOKED_AT * APART)), LOOKED_AT):
+    best, least, others, seen, wrong = None, np.inf, [], 0, ""
+    recording = Recording(video)
+    for picture in watch(_sparse(recording.forwards(LOOKED_AT * APART)), LOOKED_AT):
         boxes = detector.detect(picture)
-        if not boxes:
+        try:
+            chosen = choose(boxes) if boxes else None
+        except UserError as error:  # the face that is wanted may be in another picture
+            wrong, chosen = str(error), None
+        if chosen is None:
             continue
-        worth = unfitness(detector.landmarks(picture, choose(boxes)))
+        worth = unfitness(detector.landmarks(picture, chosen))
         if worth < least:
             best, least = picture, worth
         if len(others) < most - 1 and seen % OTHERS_APART == 0:
             others.append(picture)
         seen += 1
     if best is None:
-        raise UserError(f"{video}: no face found; give a video that shows one from the front")
-    return [best, *others]
+        raise UserError(wrong or f"{video}: no face found; give a video that shows one from the front")
+    return [squared(one, recording.aspect) for one in (best, *others)]
+
+
+def squared(picture: np.ndarray, aspect: Fraction | None) -> np.ndarray:
+    """A picture whose pixels have this width over height -> one of square pixels"""
+    import cv2
+
+    if not aspect:
+        return picture
+    height, width = picture.shape[:2]
+    return cv2.resize(picture, (round(width * float(aspect)), height), interpolation=cv2.INTER_AREA)
 
 
 def _sparse(pictures: Iterable[np.ndarray]) -> Iterator[np.ndarray]:

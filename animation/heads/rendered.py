@@ -11,7 +11,7 @@ from animation.composition import region_of
 from animation.heads.turning import HeadTurner
 from models import RhythmicOutput
 from models.head3d.sheet import POINTS
-from utils.face.alignment import apply_transform, chain, invert_transform
+from utils.face.alignment import apply_transform, chain, invert_transform, scaling
 
 BORDER = 8  # pixels of a 128-pixel crop, over which what is made fades into the photo
 
@@ -71,11 +71,14 @@ class RenderedHead:
         self.references = [np.ascontiguousarray(photo[self.region])]
         for other, own in references:
             there = chain(own, self.to_region)
-            self.references.append(
-                cv2.warpAffine(
-                    other, there, (width, height), flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE
-                )
+            smaller = min(1.0, float(np.hypot(there[0, 0], there[1, 0])))
+            if smaller < 0.75:  # or a large photo would be sampled here and there
+                other = cv2.resize(other, None, fx=smaller, fy=smaller, interpolation=cv2.INTER_AREA)
+                there = chain(scaling(1 / smaller), there)
+            drawn = cv2.warpAffine(
+                other, there, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
             )
+            self.references.append(drawn)
         self.mask = self._mask(size)
 
     def _mask(self, size: int) -> np.ndarray:

@@ -9,7 +9,6 @@ from utils.face.alignment import apply_transform, invert_transform
 from utils.face.pose import Pose, fit_pose, frontalise, place, pose_of
 
 RASTER = 112  # points along the longer side of what may move; between them the sheet is as good as flat
-LARGEST_TURN = 45  # degrees to a side, beyond which a photo does not show the face that would have to turn
 
 
 class HeadTurner:

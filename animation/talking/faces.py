@@ -25,10 +25,15 @@ class ChoiceError(UserError):
     """There is no such face"""
 
 
-def find_subject(photo: np.ndarray, networks: Networks, wish: Wish) -> Face:
-    """The photo's face that `wish` asks for, the largest by default. Raises UserError where there is none."""
+def find_subject(
+    photo: np.ndarray, networks: Networks, wish: Wish, choose: Callable[[list[Box]], Box] | None = None
+) -> Face:
+    """The photo's face that `wish` asks for, the largest by default. Raises UserError where there is none.
+
+    choose: the wish's own `chooser`, where it has been used before, which says but once that there are several.
+    """
     try:
-        found, _ = find_face(photo, networks.detector, chooser(wish))
+        found, _ = find_face(photo, networks.detector, choose or chooser(wish))
     except ChoiceError:
         raise
     except UserError as error:
@@ -56,7 +61,10 @@ def chooser(wish: Wish) -> Callable[[list[Box]], Box]:
     It raises ChoiceError, which lists them, where there is no face of that number, or none at that place.
     """
 
+    told = False
+
     def choose(boxes: list[Box]) -> Box:
+        nonlocal told
         wanted = 1 if wish.face is None else wish.face
         if isinstance(wanted, int):
             chosen = boxes[wanted - 1] if wanted <= len(boxes) else None
@@ -67,7 +75,8 @@ def chooser(wish: Wish) -> Callable[[list[Box]], Box]:
             raise ChoiceError(
                 f"{wish.subject}: no face {asked}; there {_listed(boxes)}; choose one with --face"
             )
-        if wish.face is None and len(boxes) > 1:
+        if wish.face is None and len(boxes) > 1 and not told:
+            told = True
             others = f"there {_listed(boxes)}; --face 2 takes another"
             note(f"{wish.subject}: {len(boxes)} faces, taking the largest; {others}")
         return chosen

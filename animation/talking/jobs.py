@@ -12,7 +12,7 @@ from animation.talking.wish import Wish
 from utils.errors import UserError, reason
 
 COLUMNS = {"photo": "-p", "audio": "-i", "name": "-s"}  # of a list; others are flags by their names
-PATHS = ("photo", "audio")
+PATHS = ("photo", "audio", "head_motion")  # of which head_motion may be a word
 
 
 class Job(NamedTuple):
@@ -73,7 +73,7 @@ def _job(path: Path, line: int, row: dict, parse: Callable[[list[str]], Namespac
         beside = path.parent / texts.get(column, "")
         if texts.get(column) and not Path(texts[column]).exists() and beside.exists():
             texts[column] = str(beside)
-    stems = [Path(texts[column]).stem for column in PATHS if texts.get(column)]
+    stems = [Path(texts[column]).stem for column in PATHS[:2] if texts.get(column)]
     name = texts["name"] = texts.get("name") or "_".join(stems)
     words = [
         word

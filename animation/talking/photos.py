@@ -45,8 +45,9 @@ def best_faces(
     Of the photo; of several photos, or of a video, first that whose head can be moved best.
     """
     if wish.person and is_video(wish.person):
-        pictures = best_pictures(wish.person, networks.detector, chooser(wish), watch, most)
-        return [find_subject(picture, networks, wish) for picture in pictures]
+        choose = chooser(wish)
+        pictures = best_pictures(wish.person, networks.detector, choose, watch, most)
+        return [find_subject(picture, networks, wish, choose) for picture in pictures]
     if not wish.person:
         return [find_subject(default_photo(), networks, wish)]
     wishes = [replace(wish, person=path) for path in (wish.person, *wish.others)]

@@ -100,6 +100,19 @@ def _arrays(group: h5py.Group, shape: tuple[int | None, ...]) -> Iterable[tuple[
         yield name, values
 
 
+def check_target(path: Path) -> None:
+    """Raises UserError where poses would replace a file that holds none, such as a clip store."""
+    if not path.exists():
+        return
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            ours = file.attrs.get("format") == FORMAT
+    except FAULTS:
+        ours = False
+    if not ours:
+        raise UserError(f"{path}: is there already, and holds no poses; give another name for them")
+
+
 def write_poses(path: Path, clips: dict[str, tuple[Pose, np.ndarray]]) -> None:
     """{id: (poses, the person's face)} -> the file, whole or not at all"""
     with replacing(path) as part, h5py.File(part, "w") as file:

@@ -89,6 +89,18 @@ def test_bad_input_is_named(store, tmp_path):
     assert not (tmp_path / "poses.h5").exists()
 
 
+def test_a_clip_store_is_never_replaced_by_poses(store, tmp_path):
+    before = store.read_bytes()
+    with pytest.raises(UserError, match="is there already, and holds no poses"):
+        run(store, store)
+    (tmp_path / "notes.h5").write_text("mine")
+    with pytest.raises(UserError, match=r"notes\.h5: is there already"):
+        run(store, tmp_path / "notes.h5")
+    assert store.read_bytes() == before and (tmp_path / "notes.h5").read_text() == "mine"
+    for _ in range(2):
+        run(store, tmp_path / "poses.h5")  # poses by poses
+
+
 def test_files_that_hold_no_poses_are_refused(store, tmp_path):
     with pytest.raises(UserError, match="no such poses"):
         PoseStore(tmp_path / "none.h5")

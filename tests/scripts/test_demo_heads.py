@@ -125,3 +125,17 @@ def test_the_renderer_draws_the_whole_head_in_its_pose(linear, files, tmp_path):
     assert np.degrees(motion[-1, 2]) == pytest.approx(10, abs=2)
     assert run(files, tmp_path, "-size", 100, s="small", **drawn | dict(head_motion="none")) == 0
     assert frames_of(tmp_path / "small.mp4")[0].shape == (100, 100, 3)
+
+
+def test_motion_files_lie_beside_the_list_that_names_them(files, tmp_path):
+    lists = tmp_path / "lists"
+    lists.mkdir()
+    np.save(lists / "nod.npy", np.full((50, 6), 0.05, np.float32))
+    (lists / "jobs.csv").write_text(
+        f"photo,audio,name,head_motion\n{files / 'face.png'},{files / 'half.wav'},nods,nod.npy\n"
+    )
+    assert (
+        run(files, tmp_path / "out", "--list", lists / "jobs.csv", p=None, i=None, s=None, head_motion=None)
+        == 0
+    )
+    assert lengths(tmp_path / "out/nods.mp4")[0] == 50

@@ -143,5 +143,12 @@ def test_smoothing_takes_the_short_way_round():
     assert jerks[1] < 0.1 * jerks[0]
 
 
+def test_many_frames_are_fitted_in_blocks(monkeypatch):
+    landmarks = place(MEAN_FACE, turning(30))
+    whole = fit_pose(landmarks)
+    monkeypatch.setattr("utils.face.pose.BLOCK", 7)
+    np.testing.assert_allclose(fit_pose(landmarks).table(), whole.table(), atol=1e-9)
+
+
 def test_rigid_points_are_the_originals():
     assert len(RIGID) == 27 and not set(RIGID) & set(MOUTH)

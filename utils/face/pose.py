@@ -17,6 +17,7 @@ from utils.face.mean_face import MEAN_FACE, RIGID
 from utils.face.rotations import nearest_rotation, smooth_rotations, to_matrices, to_vectors
 
 ROUNDS = 10  # of refinement; a landmark is seldom moved by more than a hundredth of a pixel after six
+BLOCK = 2048  # frames that are fitted at a time
 OUTLIER = 0.03  # face widths: a landmark that is so far off counts half
 SIDEWAYS = 0.25  # of a face that is turned by 75 degrees: beyond, its picture does not tell its width
 # The outline of the jaw is where the cheek turns away from the camera, another place of the head in every pose.
@@ -52,6 +53,10 @@ class Pose:
 
 def fit_pose(landmarks: np.ndarray, face: np.ndarray = MEAN_FACE, points: list[int] = RIGID) -> Pose:
     """landmarks (T, 68, 2) in pixels, face (68, 3) -> their poses, by iteratively re-weighted least squares"""
+    if len(landmarks) > BLOCK:  # frames are independent of each other: memory need not grow with them
+        starts = range(0, len(landmarks), BLOCK)
+        parts = [fit_pose(landmarks[start : start + BLOCK], face, points).table() for start in starts]
+        return Pose.of(np.concatenate(parts))
     seen, head = np.asarray(landmarks, np.float64)[:, points], face[points]
     weights = WEIGHTS if points is RIGID else np.ones(len(points))
     rotation, translation, scale = _affine_start(seen, head, weights)

@@ -1,10 +1,11 @@
+from fractions import Fraction
 from itertools import islice
 
 import numpy as np
 import pytest
 
 from animation.heads.motion import check_choice, given_motion, learned_motion, played, read_motion
-from animation.heads.references import best_pictures, check_turn, unfitness
+from animation.heads.references import best_pictures, check_turn, squared, unfitness
 from animation.heads.turning import HeadTurner, turned_landmarks
 from models import load_model
 from models.head3d.sheet import make_sheet
@@ -170,6 +171,29 @@ def test_the_best_picture_looks_at_the_camera(tmp_path, person, detector):
     write_film(tmp_path / "none.mp4", [np.zeros((96, 96, 3), np.uint8)] * 6)
     with pytest.raises(UserError, match="no face found"):
         best_pictures(tmp_path / "none.mp4", detector, lambda boxes: boxes[0], unwatched)
+
+
+def test_the_face_that_is_wanted_may_be_in_another_picture(tmp_path, person, detector):
+    photo, _ = person
+    alone = np.concatenate([photo, np.zeros_like(photo)], axis=1)
+    write_film(tmp_path / "film.mp4", [alone] * 10 + [np.concatenate([photo, photo], axis=1)] * 10)
+
+    def second(boxes):
+        if len(boxes) < 2:
+            raise UserError("no face number 2")
+        return boxes[1]
+
+    best, *_ = best_pictures(tmp_path / "film.mp4", detector, second, unwatched)
+    assert best[:, 300:].mean() > 30
+    write_film(tmp_path / "one.mp4", [alone] * 10)
+    with pytest.raises(UserError, match="no face number 2"):
+        best_pictures(tmp_path / "one.mp4", detector, second, unwatched)
+
+
+def test_pixels_that_are_not_square_become_so():
+    picture = np.zeros((30, 40, 3), np.uint8)
+    assert squared(picture, None) is picture
+    assert squared(picture, Fraction(4, 3)).shape == (30, 53, 3)
 
 
 def test_faces_turned_too_far_are_refused():
