@@ -109,16 +109,19 @@ def load_networks(args: Namespace, device: torch.device) -> dict[str, RhythmicNe
         return {}
     path = weights_of(args)
     found = {rows.FULL: load_model(path, device, expect=RhythmicNet)}
-    check_options(args, found[rows.FULL].config)
+    options = found[rows.FULL].config
+    check_options(args, options)
+    if args.warp_ani is False and options["warp_ani"]:
+        if not options["warp_ref"]:
+            raise UserError(f"{path}: without the moved head it warps nothing; leave --warp_ani false out")
+        found[rows.FULL] = rows.drop_ani(found[rows.FULL])
+    elif not args.without_ani and options["warp_ani"] and options["warp_ref"]:
+        found[rows.NO_ANI] = rows.drop_ani(found[rows.FULL])
     if args.without_ani:
         found[rows.NO_ANI] = load_model(args.without_ani, device, expect=RhythmicNet)
-    elif found[rows.FULL].config["warp_ani"] and found[rows.FULL].config["warp_ref"]:
-        found[rows.NO_ANI] = rows.drop_ani(found[rows.FULL])
     if args.composition:
         other = load_model(args.composition, device, expect=RhythmicNet)
         found[rows.composition_of(other)] = other
-    if args.warp_ani is False:
-        found[rows.FULL] = found.pop(rows.NO_ANI)
     return found
 
 

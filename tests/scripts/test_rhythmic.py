@@ -13,8 +13,9 @@ from data.heads.poses import PoseStore, default_path
 from data.store import ClipStore
 from evaluation.rhythmic import rows, scores
 from evaluation.rhythmic.tasks import Track, self_task
-from models import RhythmicNet, load_model
+from models import RhythmicNet, load_model, save_model
 from tests.heads import make_head_store, make_static_store, moving_clip
+from tests.models.rhythmic.inputs import small
 from training.finetune import OwnFrames, fine_tune
 from utils.errors import UserError, run
 from utils.media.write import VideoWriter
@@ -160,6 +161,33 @@ def test_flags_that_contradict_the_weights_are_refused(trained, capsys):
     args = rhythmic_test.parse_args([*base, "--which_epoch", "latest", "--warp_ani", "false", "--warp_ref"])
     networks = rhythmic_test.load_networks(args, torch.device("cpu"))
     assert set(networks) == {rows.FULL} and networks[rows.FULL].flow_ani is None
+
+
+def networks_without(folder: Path, *more: str, **options: object) -> dict[str, RhythmicNet]:
+    """What `--warp_ani false` makes of weights with these options"""
+    save_model(folder / "small.safetensors", small(**options))
+    flags = ["-model_name", str(folder / "small.safetensors"), "--warp_ani", "false", "--no_network", "false"]
+    return rhythmic_test.load_networks(rhythmic_test.parse_args([*flags, *more]), torch.device("cpu"))
+
+
+@pytest.mark.parametrize("trained_with", [True, False])
+def test_the_moved_head_is_left_out_of_weights_with_it_and_without(tmp_path, trained_with):
+    networks = networks_without(tmp_path, warp_ani=trained_with)
+    assert set(networks) == {rows.FULL} and not networks[rows.FULL].config["warp_ani"]
+    save_model(tmp_path / "other.safetensors", small(1, warp_ani=False))
+    more = ["-without_ani", str(tmp_path / "other.safetensors")]
+    both = networks_without(tmp_path, *more, warp_ani=trained_with)
+    assert set(both) == {rows.FULL, rows.NO_ANI}
+    one, other, own = (net.state_dict() for net in (both[rows.FULL], both[rows.NO_ANI], networks[rows.FULL]))
+    assert all(torch.equal(one[name], tensor) for name, tensor in own.items())
+    assert not all(torch.equal(one[name], tensor) for name, tensor in other.items())
+
+
+def test_weights_that_warp_nothing_else_keep_the_moved_head(tmp_path):
+    nothing = dict(warp_ref=False, warp_ani=False, spade_combine=False, add_raw_loss=False)
+    with pytest.raises(UserError, match=r"small\.safetensors: .*leave --warp_ani false out"):
+        networks_without(tmp_path, warp_ref=False)
+    assert set(networks_without(tmp_path, **nothing)) == {rows.FULL}
 
 
 def write_video(path: Path, seed: int, frames: int = 30) -> tuple[Path, Path]:
