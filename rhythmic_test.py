@@ -209,18 +209,19 @@ def draw_video(args: Namespace, device: torch.device) -> None:
 
     target = read(args.tgt_video_path, args.tgt_audio_path, args.tgt_lmarks_path)
     same = args.ref_video_path in (None, args.tgt_video_path)
+    person = None if same else read(args.ref_video_path, None, args.ref_lmarks_path)
+    judge = Judge()
     for count in args.shots:
-        if same:
+        if person is None:
             task = self_task(target, count, args.frames, args.ref_img_id)
         else:
-            person = read(args.ref_video_path, None, args.ref_lmarks_path)
             task = other_task(person, target, count, args.frames, args.ref_img_id)
         task = with_key(task, args.ref_ani_id)
         made = make_rows(networks, task, args)
         folder = args.sample_dir / (f"K{count}" if len(args.shots) > 1 else "")
         write_all(folder, task, made, best_row(made))
         table = RhythmicTable()
-        table.add(task.person.id, Judge().rows(task, made))
+        table.add(task.person.id, judge.rows(task, made))
         print(f"\n{table.markdown()}\n\n{folder / task.person.id}: test.mp4 ({best_row(made)}), rows.png")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from itertools import chain, pairwise
+from itertools import chain, pairwise, repeat
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +40,7 @@ class RawClip:
     transcript: str = ""
     split: str = ""
     sound: Path | None = None  # None: the video's own
+    mute: bool = False  # silence in place of a sound
     landmarks: Path | None = None  # precomputed, (T, 68, 2) source pixels; None: dlib finds them
     metadata: dict[str, str] = field(default_factory=dict)
     done: frozenset[str] = frozenset()  # ids of its pieces that the store holds already
@@ -156,9 +157,12 @@ class Sound:
     """
 
     def __init__(self, clip: RawClip) -> None:
+        self._rest = np.zeros(0, np.float32)
+        if clip.mute:
+            self._blocks = repeat(np.zeros(SAMPLE_RATE, np.float32))
+            return
         sound, start = (clip.sound, None) if clip.sound else (clip.video, video_start(clip.video))
         self._blocks = stream_audio(sound, SAMPLE_RATE, start=start)
-        self._rest = np.zeros(0, np.float32)
 
     def read(self, frames: int) -> np.ndarray:
         """The next (640 frames,), silence added where it ends early. Raises UserError where half of it would be."""
