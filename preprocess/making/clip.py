@@ -23,6 +23,7 @@ from utils.face.alignment import (
     static_transform,
 )
 from utils.face.detector import FaceDetector, fill_gaps
+from utils.files.arrays import read_numbers
 from utils.media.read import read_video, stream_audio, video_start
 
 LARGEST_LOSS = 1 / 3  # of a clip's frames, that may be cut off for want of a face
@@ -195,11 +196,8 @@ def _precomputed(path: Path, frames: int) -> np.ndarray:
 
 def load_landmarks(path: Path) -> np.ndarray:
     """(any number, 68, 2) float32 out of a .npy file. Raises UserError."""
-    try:
-        points = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{path}: no landmarks can be read ({error})") from error
-    if points.ndim != 3 or points.shape[1:] != (68, 2) or not np.issubdtype(points.dtype, np.number):
+    points = read_numbers(path, "landmarks", "give (frames, 68, 2) numbers, NaN for no face", missing=True)
+    if points.ndim != 3 or points.shape[1:] != (68, 2):
         raise UserError(f"{path}: holds {points.dtype} {points.shape}, not (frames, 68, 2) numbers")
     return points.astype(np.float32)
 
