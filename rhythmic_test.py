@@ -109,16 +109,19 @@ def load_networks(args: Namespace, device: torch.device) -> dict[str, RhythmicNe
         return {}
     path = weights_of(args)
     found = {rows.FULL: load_model(path, device, expect=RhythmicNet)}
-    check_options(args, found[rows.FULL].config)
+    options = found[rows.FULL].config
+    check_options(args, options)
+    if args.warp_ani is False and options["warp_ani"]:
+        if not options["warp_ref"]:
+            raise UserError(f"{path}: without the moved head it warps nothing; leave --warp_ani false out")
+        found[rows.FULL] = rows.drop_ani(found[rows.FULL])
+    elif not args.without_ani and options["warp_ani"] and options["warp_ref"]:
+        found[rows.NO_ANI] = rows.drop_ani(found[rows.FULL])
     if args.without_ani:
         found[rows.NO_ANI] = load_model(args.without_ani, device, expect=RhythmicNet)
-    elif found[rows.FULL].config["warp_ani"] and found[rows.FULL].config["warp_ref"]:
-        found[rows.NO_ANI] = rows.drop_ani(found[rows.FULL])
     if args.composition:
         other = load_model(args.composition, device, expect=RhythmicNet)
         found[rows.composition_of(other)] = other
-    if args.warp_ani is False:
-        found[rows.FULL] = found.pop(rows.NO_ANI)
     return found
 
 
@@ -206,18 +209,19 @@ def draw_video(args: Namespace, device: torch.device) -> None:
 
     target = read(args.tgt_video_path, args.tgt_audio_path, args.tgt_lmarks_path)
     same = args.ref_video_path in (None, args.tgt_video_path)
+    person = None if same else read(args.ref_video_path, None, args.ref_lmarks_path)
+    judge = Judge()
     for count in args.shots:
-        if same:
+        if person is None:
             task = self_task(target, count, args.frames, args.ref_img_id)
         else:
-            person = read(args.ref_video_path, None, args.ref_lmarks_path)
             task = other_task(person, target, count, args.frames, args.ref_img_id)
         task = with_key(task, args.ref_ani_id)
         made = make_rows(networks, task, args)
         folder = args.sample_dir / (f"K{count}" if len(args.shots) > 1 else "")
         write_all(folder, task, made, best_row(made))
         table = RhythmicTable()
-        table.add(task.person.id, Judge().rows(task, made))
+        table.add(task.person.id, judge.rows(task, made))
         print(f"\n{table.markdown()}\n\n{folder / task.person.id}: test.mp4 ({best_row(made)}), rows.png")
 
 

@@ -46,6 +46,17 @@ def sample(image: Tensor, sampling: Tensor) -> Tensor:
         return warped.clamp(-1, 1).unflatten(2, (steps, height)).transpose(1, 2)
 
 
+def sample_at(images: Tensor, places: Tensor) -> Tensor:
+    """images (N, C, H, W), places (N, h, w, 2) in their pixels, of either perhaps one for all -> (N, C, h, w)
+
+    Between pixels it may be beyond the images' lightest and darkest.
+    """
+    sampling = (2 * places + 1) / torch.tensor(images.shape[:-3:-1], device=places.device) - 1
+    count = max(len(images), len(sampling))
+    images, sampling = (one.expand(count, -1, -1, -1) for one in (images, sampling))
+    return F.grid_sample(images, sampling, mode="bicubic", padding_mode="border", align_corners=False)
+
+
 def mouth_maps(landmarks: Tensor, example_landmarks: Tensor, size: int) -> Tensor:
     """landmarks (B, T, 136), example_landmarks (B, 136) -> (B, T, 3, H, W): where the mouth is open, between 0 and 1
 

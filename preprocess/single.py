@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from tempfile import TemporaryDirectory
-
-import numpy as np
 
 from data.store import STATIC
 from data.store_writer import ClipArrays
 from preprocess.making.clip import Crop, RawClip
 from preprocess.making.pieces import read_pieces
-from utils.audio import SAMPLE_RATE
 from utils.errors import UserError
 from utils.face.detector import FaceDetector
-from utils.media.read import open_media, video_length
-from utils.media.write import wav_writer
+from utils.media.read import open_media
 
 PNG = 101  # quality: nothing is lost
 
@@ -30,16 +25,10 @@ def read_single(
     """
     with open_media(video, "video") as container:
         mute = sound is None and not container.streams.audio
-    with TemporaryDirectory() as folder:
-        if mute:
-            sound = Path(folder, "silence.wav")
-            with wav_writer(sound, SAMPLE_RATE) as write:
-                for _ in range(int(max(video_length(video), seconds)) + 1):
-                    write(np.zeros(SAMPLE_RATE, np.float32))
-        clip = RawClip(video.stem, video, video.name, sound=sound, landmarks=landmarks)
-        crop, reason = Crop(size, quality=PNG, kind=STATIC, seconds=seconds), "has no frames"
-        for _, made in read_pieces(clip, crop, None if landmarks else FaceDetector()):
-            if not isinstance(made, str):
-                return made
-            reason = made
+    clip = RawClip(video.stem, video, video.name, sound=sound, mute=mute, landmarks=landmarks)
+    crop, reason = Crop(size, quality=PNG, kind=STATIC, seconds=seconds), "has no frames"
+    for _, made in read_pieces(clip, crop, None if landmarks else FaceDetector()):
+        if not isinstance(made, str):
+            return made
+        reason = made
     raise UserError(f"{video}: {reason}; use a video that shows a face from the front")

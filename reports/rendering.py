@@ -38,7 +38,7 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
     add_flag(flags, "model", type=Path, default=Path("weights/rhythmic.safetensors"), help="the renderer")
     add_flag(flags, "composition", type=Path, metavar="FILE", help="weights of the other composition")
     add_flag(flags, "without_ani", type=Path, metavar="FILE", help="weights trained without the moved head")
-    add_number(flags, "frames", 24, "of each clip, from its middle", least=1)
+    add_number(flags, "frames", 24, "of each clip, from its middle", least=2)
     add_number(flags, "tuned", 6, "clips on which fine-tuning is measured, a minute each", least=0)
     return parse_page(flags, "reports.rendering", argv)
 

@@ -20,6 +20,7 @@ from torch.utils.data import Dataset
 from data.augment import draw_light
 from data.heads.rhythmic import Drawn
 from models.head3d.head import Head, most_frontal, turn_between
+from models.warp import sample_at
 from utils.face.landmarks import MIRROR
 from utils.face.pose import Pose, pose_of
 from utils.media.images import to_network
@@ -170,9 +171,7 @@ def moved_sampling(head: Head, pose: Pose, window: Window) -> Tensor:
 def sampled(images: Tensor, places: Tensor) -> Tensor:
     """images (N, 3, H, H) or (3, H, H), places (H, H, 2) in pixels -> the same with each pixel from its place"""
     batch = images if images.ndim == 4 else images[None]
-    sampling = ((2 * places + 1) / images.shape[-1] - 1).expand(len(batch), -1, -1, -1)
-    found = F.grid_sample(batch, sampling, mode="bicubic", padding_mode="border", align_corners=False)
-    return found.view_as(images)
+    return sample_at(batch, places[None]).view_as(images)
 
 
 def to_bytes(images: Tensor) -> Tensor:

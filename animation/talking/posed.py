@@ -18,7 +18,7 @@ from animation.talking.photos import CHUNK, FIRST, PhotoScene
 from animation.talking.wish import Wish
 from animation.views import Face, Moment
 from models.head3d.head import Head
-from models.rhythmic.person import Person, nearest
+from models.rhythmic.person import Person
 from utils.face.alignment import apply_transform, crop_face, static_transform
 from utils.face.pose import fit_pose, pose_of
 from utils.media.images import to_network, to_tensor, to_uint8
@@ -92,8 +92,7 @@ class PosedScene(PhotoScene):
         photo = np.stack([landmarks_in_picture(one, self.first.transform) for one in points])
         rest, pose = self.person.key.rest, pose_of(motion, self.person.key.rest)
         asked = turned_landmarks(apply_transform(self.crop.transform, photo), rest, motion)
-        chosen = nearest(self.person.poses, pose, self.person.last)
         output = self.person.draw(asked, pose)
-        layers = Layers.of(output, chosen, not self.networks.vg_net.config["spade_combine"])
+        layers = Layers.of(output, self.person.chosen, not self.networks.vg_net.config["spade_combine"])
         frames = self.light.back(to_uint8(output.frames))
         return frames, [layer._replace(raw=self.light.back(layer.raw)) for layer in layers]

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from models.head3d.raster import interpolate, rasterise
+from models.warp import sample_at
 from utils.face.mean_face import MEAN_FACE, RADII, SKULL
 from utils.face.pose import Pose, frontalise, place_3d
 from utils.face.rotations import to_matrices
@@ -77,12 +77,8 @@ class Sheet:
 
     def pictures(self, picture: Tensor, pose: Pose) -> Tensor:
         """picture (C, H, W), floating point, and poses (T) -> (T, C, H, W): its head in those poses"""
-        height, width = picture.shape[-2:]
-        places = self.sampling(pose, (height, width), (0.0, 0.0), 1.0)
-        sampling = (2 * places + 1) / torch.tensor([width, height]) - 1
-        image = picture[None].expand(len(sampling), -1, -1, -1)
-        drawn = F.grid_sample(image, sampling, mode="bicubic", padding_mode="border", align_corners=False)
-        return drawn.clamp(picture.amin(), picture.amax())
+        places = self.sampling(pose, tuple(picture.shape[-2:]), (0.0, 0.0), 1.0)
+        return sample_at(picture[None], places).clamp(picture.amin(), picture.amax())
 
 
 def make_sheet(

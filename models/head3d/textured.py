@@ -12,9 +12,9 @@ from functools import lru_cache
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from models.head3d.raster import Fragments, rasterise
+from models.warp import sample_at
 from utils.face.landmarks import MIRROR
 from utils.face.mean_face import MEAN_FACE, forehead
 from utils.face.pose import Pose, frontalise, place_3d
@@ -55,11 +55,8 @@ class TexturedFace:
         fragments = self.fragments(pose, height, width)
         corners = self.texture[fragments.faces.clamp_min(0)]  # (T, H, W, 3, 2)
         places = (corners * fragments.weights[..., None]).sum(-2)
-        sampling = (2 * places + 1) / torch.tensor([width, height]) - 1
-        image = key[None].expand(len(sampling), -1, -1, -1)
-        drawn = F.grid_sample(image, sampling, mode="bicubic", padding_mode="border", align_corners=False)
         mask = fragments.mask[:, None].float()
-        return drawn.clamp(key.amin(), key.amax()) * mask, mask
+        return sample_at(key[None], places).clamp(key.amin(), key.amax()) * mask, mask
 
 
 def with_sides(front: np.ndarray) -> np.ndarray:

@@ -39,7 +39,7 @@ class Person:
         self.points = torch.from_numpy(np.stack([head.landmarks for head in heads])).float().to(self.device)
         inputs = label_inputs(self.images[None], self.points[None])
         self.encoded = network.encode_references(inputs["ref_images"], inputs["ref_labels"])
-        self.last = 0  # the reference that was warped last
+        self.chosen = np.zeros(1, int)  # (T,): the references that were warped last, one for each frame
 
     @torch.no_grad()
     def draw(self, landmarks: np.ndarray, pose: Pose) -> RhythmicOutput:
@@ -48,8 +48,7 @@ class Person:
         target = torch.from_numpy(landmarks).float().to(self.device)
         inputs = dict(label=edge_map(target, self.images.shape[-1]))
         how = self.covered, options["landmark_flow"]
-        chosen = nearest(self.poses, pose, self.last)
-        self.last = int(chosen[-1])
+        self.chosen = chosen = nearest(self.poses, pose, int(self.chosen[-1]))
         if options["warp_ref"]:
             inputs |= guide_inputs(self.images[chosen], self.points[chosen], target, "warp", *how)
         if options["warp_ani"]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from itertools import chain, pairwise
+from itertools import chain, pairwise, repeat
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ from utils.face.alignment import (
     static_transform,
 )
 from utils.face.detector import FaceDetector, fill_gaps
+from utils.files.arrays import read_numbers
 from utils.media.read import read_video, stream_audio, video_start
 
 LARGEST_LOSS = 1 / 3  # of a clip's frames, that may be cut off for want of a face
@@ -40,6 +41,7 @@ class RawClip:
     transcript: str = ""
     split: str = ""
     sound: Path | None = None  # None: the video's own
+    mute: bool = False  # silence in place of a sound
     landmarks: Path | None = None  # precomputed, (T, 68, 2) source pixels; None: dlib finds them
     metadata: dict[str, str] = field(default_factory=dict)
     done: frozenset[str] = frozenset()  # ids of its pieces that the store holds already
@@ -156,9 +158,12 @@ class Sound:
     """
 
     def __init__(self, clip: RawClip) -> None:
+        self._rest = np.zeros(0, np.float32)
+        if clip.mute:
+            self._blocks = repeat(np.zeros(SAMPLE_RATE, np.float32))
+            return
         sound, start = (clip.sound, None) if clip.sound else (clip.video, video_start(clip.video))
         self._blocks = stream_audio(sound, SAMPLE_RATE, start=start)
-        self._rest = np.zeros(0, np.float32)
 
     def read(self, frames: int) -> np.ndarray:
         """The next (640 frames,), silence added where it ends early. Raises UserError where half of it would be."""
@@ -191,11 +196,8 @@ def _precomputed(path: Path, frames: int) -> np.ndarray:
 
 def load_landmarks(path: Path) -> np.ndarray:
     """(any number, 68, 2) float32 out of a .npy file. Raises UserError."""
-    try:
-        points = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{path}: no landmarks can be read ({error})") from error
-    if points.ndim != 3 or points.shape[1:] != (68, 2) or not np.issubdtype(points.dtype, np.number):
+    points = read_numbers(path, "landmarks", "give (frames, 68, 2) numbers, NaN for no face", missing=True)
+    if points.ndim != 3 or points.shape[1:] != (68, 2):
         raise UserError(f"{path}: holds {points.dtype} {points.shape}, not (frames, 68, 2) numbers")
     return points.astype(np.float32)
 

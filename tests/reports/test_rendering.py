@@ -3,13 +3,14 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 import rhythmic_test
 from evaluation.rhythmic import scores
 from models import RhythmicNet, save_model
 from reports import rendering
 from tests.heads import make_static_store
-from utils.errors import run
+from utils.errors import UserError, run
 
 SMALL = dict(
     widths=(4, 4, 8, 8), flow_widths=(4, 8), flow_blocks=1, size=64, norm="group", spade_combine=False
@@ -55,3 +56,5 @@ def test_mistakes(tmp_path, capsys):
     nowhere = ["--dataset_dir", str(tmp_path / "nowhere.h5"), "-o", str(tmp_path / "out")]
     assert run(rendering.main, lambda: rendering.parse_args(nowhere)) == 2
     assert "nowhere.h5: does not exist" in capsys.readouterr().err
+    with pytest.raises((UserError, SystemExit)):  # as rhythmic_test.py would say, after the first minutes
+        rendering.parse_args(["-frames", "1"])

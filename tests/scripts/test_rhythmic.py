@@ -1,6 +1,7 @@
 """rhythmic.py and rhythmic_test.py through their own main, on drawn heads that move"""
 
 import json
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,12 @@ import rhythmic_test
 from data.heads.poses import PoseStore, default_path
 from data.store import ClipStore
 from evaluation.rhythmic import rows, scores
+from evaluation.rhythmic.scores import Judge
 from evaluation.rhythmic.tasks import Track, self_task
-from models import RhythmicNet, load_model
+from models import RhythmicNet, load_model, save_model
+from preprocess.single import read_single
 from tests.heads import make_head_store, make_static_store, moving_clip
+from tests.models.rhythmic.inputs import small
 from training.finetune import OwnFrames, fine_tune
 from utils.errors import UserError, run
 from utils.media.write import VideoWriter
@@ -162,6 +166,33 @@ def test_flags_that_contradict_the_weights_are_refused(trained, capsys):
     assert set(networks) == {rows.FULL} and networks[rows.FULL].flow_ani is None
 
 
+def networks_without(folder: Path, *more: str, **options: object) -> dict[str, RhythmicNet]:
+    """What `--warp_ani false` makes of weights with these options"""
+    save_model(folder / "small.safetensors", small(**options))
+    flags = ["-model_name", str(folder / "small.safetensors"), "--warp_ani", "false", "--no_network", "false"]
+    return rhythmic_test.load_networks(rhythmic_test.parse_args([*flags, *more]), torch.device("cpu"))
+
+
+@pytest.mark.parametrize("trained_with", [True, False])
+def test_the_moved_head_is_left_out_of_weights_with_it_and_without(tmp_path, trained_with):
+    networks = networks_without(tmp_path, warp_ani=trained_with)
+    assert set(networks) == {rows.FULL} and not networks[rows.FULL].config["warp_ani"]
+    save_model(tmp_path / "other.safetensors", small(1, warp_ani=False))
+    more = ["-without_ani", str(tmp_path / "other.safetensors")]
+    both = networks_without(tmp_path, *more, warp_ani=trained_with)
+    assert set(both) == {rows.FULL, rows.NO_ANI}
+    one, other, own = (net.state_dict() for net in (both[rows.FULL], both[rows.NO_ANI], networks[rows.FULL]))
+    assert all(torch.equal(one[name], tensor) for name, tensor in own.items())
+    assert not all(torch.equal(one[name], tensor) for name, tensor in other.items())
+
+
+def test_weights_that_warp_nothing_else_keep_the_moved_head(tmp_path):
+    nothing = dict(warp_ref=False, warp_ani=False, spade_combine=False, add_raw_loss=False)
+    with pytest.raises(UserError, match=r"small\.safetensors: .*leave --warp_ani false out"):
+        networks_without(tmp_path, warp_ref=False)
+    assert set(networks_without(tmp_path, **nothing)) == {rows.FULL}
+
+
 def write_video(path: Path, seed: int, frames: int = 30) -> tuple[Path, Path]:
     """A drawn head that moves, with sound, and its landmarks beside"""
     clip, _ = moving_clip(seed, frames, size=160)
@@ -194,6 +225,39 @@ def test_a_video_with_somebody_elses_motion(trained, tmp_path, capsys, no_faces)
     code = run(rhythmic_test.main, lambda: rhythmic_test.parse_args([str(flag) for flag in flags]))
     assert code == 0, capsys.readouterr().err
     assert (tmp_path / "out/2/test.mp4").is_file() and "pose error" in capsys.readouterr().out
+
+
+def test_videos_are_read_once_for_all_numbers_of_references(tmp_path, monkeypatch, no_faces):
+    (target, points), (person, own) = (write_video(tmp_path / f"{seed}.mp4", seed) for seed in (1, 2))
+    reads, judges = [], []
+
+    def read(video, *more):
+        reads.append(video)
+        return read_single(video, *more)
+
+    def judge():
+        judges.append(1)
+        return Judge()
+
+    monkeypatch.setattr(rhythmic_test, "read_single", read)
+    monkeypatch.setattr(rhythmic_test, "Judge", judge)
+    flags = ["--no_network", "-cuda", "false", "-sample_dir", tmp_path / "out", "-frames", 2]
+    flags += ["--tgt_video_path", target, "--tgt_lmarks_path", points, "--n_shot", "1,2"]
+    flags += ["--ref_video_path", person, "--ref_lmarks_path", own]
+    assert run(rhythmic_test.main, lambda: rhythmic_test.parse_args([str(flag) for flag in flags])) == 0
+    assert reads == [target, person] and len(judges) == 1
+    assert (tmp_path / "out/K1/2/test.mp4").is_file() and (tmp_path / "out/K2/2/test.mp4").is_file()
+
+
+def test_a_mute_video_needs_no_file_of_silence(tmp_path, monkeypatch):
+    video, landmarks = write_video(tmp_path / "mute.mp4", 2, frames=60)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    arrays = read_single(video, 64, 1.0, None, landmarks)
+    assert len(arrays.pictures) == 25 and arrays.audio.shape == (25 * 640,) and not arrays.audio.any()
+    points = np.load(landmarks)
+    points[:25] = np.nan  # no face in the first second: the next one is silent too
+    np.save(landmarks, points)
+    assert read_single(video, 64, 1.0, None, landmarks).metadata["first_frame"] == "25"
 
 
 def test_fine_tuning_comes_nearer_to_the_person(store, trained):

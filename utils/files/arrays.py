@@ -24,8 +24,9 @@ FAULTS = (
 )
 
 
-def read_numbers(path: Path, what: str, advice: str) -> np.ndarray:
-    """A .npy file of finite numbers, float64. what: it should hold, in words; advice: what to do where it does not.
+def read_numbers(path: Path, what: str, advice: str, missing: bool = False) -> np.ndarray:
+    """A .npy file of finite numbers, float64. what: it should hold, in words; advice: what to do where it does not;
+    missing: NaN may stand among them.
 
     Raises UserError for a file that cannot be read, holds no numbers or too many, or some that are not finite.
     """
@@ -40,6 +41,6 @@ def read_numbers(path: Path, what: str, advice: str) -> np.ndarray:
     except FAULTS as error:
         why = "".join(letter if letter.isprintable() else "?" for letter in reason(error, 160))
         raise UserError(f"{path}: no {what} can be read ({why}); {advice}") from error
-    if not np.isfinite(values).all():
-        raise UserError(f"{path}: has numbers that are not finite; {advice}")
+    if (np.isinf(values) if missing else ~np.isfinite(values)).any():
+        raise UserError(f"{path}: has numbers that are {'infinite' if missing else 'not finite'}; {advice}")
     return values

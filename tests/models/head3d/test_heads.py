@@ -4,6 +4,7 @@ import torch
 
 from models.head3d.sheet import make_sheet
 from models.head3d.textured import MIRRORED, TexturedFace, triangulation, with_sides
+from models.warp import sample_at
 from utils.face.landmarks import TEMPLATE
 from utils.face.mean_face import MEAN_FACE
 from utils.face.pose import Pose, fit_pose, frontalise, place, pose_of
@@ -26,6 +27,17 @@ def textured_picture():
     y, x = torch.meshgrid(torch.arange(SIZE), torch.arange(SIZE), indexing="ij")
     aside = (x - 63.5).abs() / 64
     return torch.stack([aside, y / SIZE, 0.5 + 0.4 * torch.cos(aside * 12)]).float()
+
+
+def test_pixels_are_found_at_their_places():
+    """In pictures that are no squares; one picture at several places, several at the same"""
+    picture = torch.rand(3, 20, 31)
+    y, x = torch.meshgrid(torch.arange(20.0), torch.arange(31.0), indexing="ij")
+    own = torch.stack([x, y], -1)[None]
+    places = torch.cat([own, own.flip(2)])
+    expected = torch.stack([picture, picture.flip(-1)])
+    assert (sample_at(picture[None], places) - expected).abs().max() < 1e-4
+    assert (sample_at(expected, own) - expected).abs().max() < 1e-4
 
 
 def test_the_triangulation_is_symmetric_and_faces_the_viewer():

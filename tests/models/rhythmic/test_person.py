@@ -31,9 +31,12 @@ def test_a_person_is_drawn_as_a_batch_of_the_same_is(heads, options):
     pose = pose_of(np.array([[0.05, 0.3, 0, 0, 0, 0], [0, -0.05, 0.05, 0.02, 0, 0]]), heads[0].rest)
     landmarks = heads[0].landmarks_in(pose)
     person = Person(network, heads)
-    chunks = [person.draw(landmarks[i : i + 1], pose[i : i + 1]).frames for i in range(2)]
-
     target, chosen = torch.from_numpy(landmarks), nearest(person.poses, pose)
+    chunks = []
+    for i in range(2):
+        chunks.append(person.draw(landmarks[i : i + 1], pose[i : i + 1]).frames)
+        assert person.chosen.tolist() == [chosen[i]]
+
     points = torch.from_numpy(np.stack([head.landmarks for head in heads])).float()
     images = torch.stack([head.image for head in heads])
     batch = label_inputs(images.expand(2, -1, -1, -1, -1), points.expand(2, -1, -1, -1))
