@@ -74,9 +74,14 @@ def made(network: nn.Module, clips: MotionClips, id: str, seed: int) -> np.ndarr
 def motions(
     networks: dict[str, nn.Module], clips: MotionClips, id: str, others: Sequence[str], seeds: int
 ) -> dict[str, list[np.ndarray]]:
-    """Each row's motions of a clip. others: clips of other people; seeds: how many of what chance makes"""
+    """Each row's motions of a clip. others: clips of other people; seeds: how many of what chance makes
+
+    Without others their row is left out.
+    """
     true = clips.motion(id)
-    rows = {STILL: [np.zeros_like(true)], OTHER: [clips.motion(other)[: len(true)] for other in others]}
+    rows = {STILL: [np.zeros_like(true)]}
+    if others:
+        rows[OTHER] = [clips.motion(other)[: len(true)] for other in others]
     for row, network in networks.items():
         if isinstance(network, HeadMotion):
             rows[CHANCE] = [made(Deaf(network), clips, id, seed) for seed in range(seeds)]

@@ -77,7 +77,12 @@ class MotionTable:
         return 0 if np.isnan(values).all() else int(LAGS[int(np.nanargmax(values))])
 
     def above(self, row: str, other: str) -> Interval:
-        """How much higher a row's alignment at its best lag is than another's at its own, clip by clip"""
+        """How much higher a row's alignment at its best lag is than another's at its own, clip by clip
+
+        nan where there is no other row.
+        """
+        if other not in self.rows:
+            return pooled([])
         names = [f"alignment_{self.lag(one):+d}" for one in (row, other)]
         sums: dict[str, list[float]] = {}
         for id, rows in self.clips.items():

@@ -162,6 +162,21 @@ def test_mistakes_are_one_line_and_exit_2(options, message, home, tmp_path, caps
     assert len(lines) == 1 and lines[0].startswith("error: ") and message in lines[0]
 
 
+@pytest.fixture(scope="module")
+def flow(home) -> Path:
+    save_model(home / "flow.safetensors", HeadMotion(past=8, frames=16, width=8, rounds=1))
+    return home / "flow.safetensors"
+
+
+def test_one_person_has_no_others(flow, home, tmp_path, capsys):
+    (tmp_path / "people.txt").write_text("s1 s2 s3\n")
+    options = ["-people", tmp_path / "people.txt", "--split", "all", "-seeds", 1, "-pictures", 1]
+    assert test(home, tmp_path / "out", "-m", flow, *options) == 0
+    rows = json.loads((tmp_path / "out/metrics.json").read_text())["rows"]
+    assert list(rows) == [STILL, CHANCE, FLOW, TRUTH] and rows[FLOW]["above_other"] == [None] * 3
+    assert OTHER not in capsys.readouterr().out
+
+
 def test_other_weights_are_refused(home, tmp_path, capsys):
     assert test(home, tmp_path, "-m", home / "atnet.safetensors") == 2
     assert "holds the network ATNetSingle, but HeadMotion or RotateAudio is needed" in capsys.readouterr().err
