@@ -22,6 +22,7 @@ import torch
 from data.heads.motion import MotionClips, people_of, read_people
 from data.splits import clip_ids, spread
 from evaluation.flags import add_clip_flags, parse_command
+from evaluation.motion.figures import WINDOW
 from evaluation.motion.page import draw_spectra, draw_tracks, markdown
 from evaluation.motion.rows import Fold, chosen, motions
 from evaluation.motion.table import DEFINITIONS, MotionTable
@@ -81,6 +82,10 @@ def evaluate(args: Namespace, device: torch.device) -> None:
     folds, clips = load_folds(args, device), MotionClips(args.dataset_dir, args.poses)
     ids = spread(clip_ids(clips.store, args.dataset, args.split, args.splits), args.clips)
     ids = known_to(folds, ids)
+    if max(clips.lengths[id] for id in ids) < WINDOW:
+        raise UserError(
+            f"{args.dataset_dir}: none of these clips has {WINDOW} frames; measure on longer ones"
+        )
     people = people_of(clips.store.ids, read_people(args.people))
     who = {id: person for person, own in people.items() for id in own}
     writable_folder(args.sample_dir)

@@ -177,6 +177,15 @@ def test_one_person_has_no_others(flow, home, tmp_path, capsys):
     assert OTHER not in capsys.readouterr().out
 
 
+def test_clips_under_two_seconds_are_refused(flow, tmp_path, capsys):
+    make_head_store(tmp_path / "store.h5", clips=3, frames=40)
+    (tmp_path / "people.txt").write_text("s1 s2\n")
+    assert test(tmp_path, tmp_path / "out", "-m", flow, "--split", "all") == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1 and "store.h5: none of these clips has 50 frames" in lines[0]
+    assert not (tmp_path / "out").exists()
+
+
 def test_other_weights_are_refused(home, tmp_path, capsys):
     assert test(home, tmp_path, "-m", home / "atnet.safetensors") == 2
     assert "holds the network ATNetSingle, but HeadMotion or RotateAudio is needed" in capsys.readouterr().err
