@@ -90,8 +90,13 @@ def motions(
     return rows | {TRUTH: [true]}
 
 
-def clip_figures(motions: Sequence[np.ndarray], true: np.ndarray, heard: np.ndarray) -> dict[str, float]:
-    """Motions of one clip in one row, true (T, 6), heard (T,) dB -> its figures, means over the motions"""
+def clip_figures(
+    motions: Sequence[np.ndarray], true: np.ndarray, heard: np.ndarray, seeds: bool = True
+) -> dict[str, float]:
+    """Motions of one clip in one row, true (T, 6), heard (T,) dB -> its figures, means over the motions
+
+    seeds: whether the motions are of seeds, and so have a variety.
+    """
     loud = alignment.envelope(Levels.of(heard).place(heard))
     turning = [alignment.turning(motion) for motion in motions]
     found = {}
@@ -103,7 +108,7 @@ def clip_figures(motions: Sequence[np.ndarray], true: np.ndarray, heard: np.ndar
         found[f"alignment_{lag:+d}"] = mean(values)
     distances = np.array([alignment.peak_distance(speed, loud) for speed in turning])
     found["peak_distance"], found["peak_chance"] = (mean(one) for one in distances.T)
-    found["variety"] = figures.variety(motions) if all(len(one) == len(true) for one in motions) else math.nan
+    found["variety"] = figures.variety(motions) if seeds else math.nan
     found["error"] = mean(np.array([figures.error(one, true[: len(one)]) for one in motions]))
     return found
 

@@ -48,8 +48,9 @@ class MotionTable:
         """motions by row, heard (T,) dB"""
         true = motions[TRUTH][0]
         self.motions[id] = motions
-        self.clips[id] = {row: clip_figures(made, true, heard) for row, made in motions.items()}
-        self.clips[id].get(OTHER, {})["variety"] = math.nan  # they are no seeds
+        self.clips[id] = {
+            row: clip_figures(made, true, heard, seeds=row != OTHER) for row, made in motions.items()
+        }
 
     @property
     def rows(self) -> list[str]:

@@ -168,6 +168,15 @@ def flow(home) -> Path:
     return home / "flow.safetensors"
 
 
+def test_others_are_sixteen_clips_at_most():
+    who = {f"s{n % 10}/{n:03d}": f"s{n % 10}" for n in range(200)}
+    others = headmotion_test.others_of(who, "s3/003")
+    assert len(others) == 16 and {who[one] for one in others} == {f"s{n}" for n in range(10)} - {"s3"}
+    few = {id: who[id] for id in sorted(who)[::14]}  # fifteen clips of ten people
+    first = next(iter(few))
+    assert headmotion_test.others_of(few, first) == [id for id in few if who[id] != who[first]]
+
+
 def test_one_person_has_no_others(flow, home, tmp_path, capsys):
     (tmp_path / "people.txt").write_text("s1 s2 s3\n")
     options = ["-people", tmp_path / "people.txt", "--split", "all", "-seeds", 1, "-pictures", 1]

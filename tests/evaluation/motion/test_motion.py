@@ -106,7 +106,16 @@ def test_the_table_of_short_clips():
     assert "nan" not in markdown(summary) and draw_spectra(table).ndim == 3
 
 
+def test_other_people_are_no_seeds(monkeypatch):
+    true, asked = smooth_motion(100, 0), []
+    monkeypatch.setattr(figures, "variety", lambda motions: asked.append(len(motions)) or 1.0)
+    table = MotionTable({"a/1": "a"})
+    rows = {OTHER: [smooth_motion(100, n) for n in range(5)], "made": [true] * 3, TRUTH: [true]}
+    table.add("a/1", rows, np.zeros(100))
+    assert asked == [3, 1] and np.isnan(table.clips["a/1"][OTHER]["variety"])
+
+
 def test_other_clips_may_be_shorter():
     true = smooth_motion(200, 0)
-    found = clip_figures([true[:120]], true, np.zeros(200))
+    found = clip_figures([true[:120]] * 2, true, np.zeros(200), seeds=False)
     assert found["error"] == 0 and np.isnan(found["variety"])
