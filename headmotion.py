@@ -74,7 +74,7 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
     number("emphasis", 1.5, "the same of how loudness enlivens the flow's chance", least=0)
     number("even", 0.0, "of people's liveliness, how much is evened out: 0 none, 1 all", least=0)
     add_switch(flags, "augment", True, "mirror images, other amplitudes, speeds and levels (default true)")
-    chosen = parser(None)
+    chosen = parser(None, help=False)
     add_flag(chosen, **CHOICE)
     flags.set_defaults(**OWN[chosen.parse_known_args(argv)[0].network])
     flags.epilog = (

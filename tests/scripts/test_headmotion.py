@@ -177,6 +177,12 @@ def test_others_are_sixteen_clips_at_most():
     assert headmotion_test.others_of(few, first) == [id for id in few if who[id] != who[first]]
 
 
+def test_help_is_the_scripts_own(capsys):
+    with pytest.raises(SystemExit):
+        headmotion.parse_args(["-h"])
+    assert "-leave_out" in capsys.readouterr().out
+
+
 def test_one_person_has_no_others(flow, home, tmp_path, capsys):
     (tmp_path / "people.txt").write_text("s1 s2 s3\n")
     options = ["-people", tmp_path / "people.txt", "--split", "all", "-seeds", 1, "-pictures", 1]
