@@ -48,10 +48,6 @@ class MotionClips:
         """(T,) dB"""
         return loudness(self.store[id].audio, self.lengths[id])
 
-    def features(self, ids: Sequence[str]) -> list[np.ndarray]:
-        """Of each clip (T, 3), as `utils.audio.loudness.features`"""
-        return [features(heard, Levels.of(heard)) for heard in map(self.loudness, ids)]
-
     def sound(self, id: str) -> np.ndarray:
         """(640 T,) at a root mean square of 1"""
         return set_level(self.store[id].audio, "rms")

@@ -72,7 +72,7 @@ class RotateAudio(nn.Module):
         self.summary = nn.Sequential(*layers)
         self.map = nn.Linear(2 * width, 6 * width + 6)
 
-    def fit(self, clips: list[Tensor], heard: list[Tensor] | None = None) -> None:
+    def fit(self, clips: list[Tensor]) -> None:
         """clips of motion (T, 6): what motion is divided by"""
         self.deviation.copy_(
             torch.stack([clip.square().mean(0) for clip in clips]).mean(0).sqrt().clamp(min=1e-4)

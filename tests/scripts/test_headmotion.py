@@ -11,6 +11,7 @@ import pytest
 import convert
 import headmotion
 import headmotion_test
+from data.heads.motion import MotionClips
 from evaluation.motion.rows import CHANCE, FLOW, ORIGINAL, OTHER, STILL, TRUTH
 from models import ATNetSingle, load_model, save_model
 from models.headmotion.generative import HeadMotion
@@ -122,10 +123,10 @@ def test_it_learns(network, home, tmp_path):
     )
     clips = headmotion.MotionClips(args.dataset_dir)
     model, track = headmotion.build(args), clips.motion("s1/clip0")
-    model.fit(*([headmotion.torch.from_numpy(one)] for one in (track, clips.features(["s1/clip0"])[0])))
     samples = headmotion.MotionSamples(
         clips, {"s1/clip0": track}, 8, 16, 0, 1.0, False, raw=network == "original"
     )
+    headmotion.fit(model, samples)
     batch = headmotion.torch.utils.data.default_collate([samples[n] for n in range(16)])
     optimiser, losses = headmotion.torch.optim.Adam(model.parameters(), 1e-2), []
     for _ in range(60):
@@ -135,6 +136,21 @@ def test_it_learns(network, home, tmp_path):
         optimiser.step()
         losses.append(loss.item())
     assert np.mean(losses[-10:]) < 0.8 * np.mean(losses[:5])
+
+
+@pytest.mark.parametrize(("network", "reads"), [("flow", "loudness"), ("original", "sound")])
+def test_the_audio_is_read_once(network, reads, home, tmp_path, monkeypatch):
+    read = dict(loudness=[], sound=[])
+    for name, ids in read.items():
+        of = getattr(MotionClips, name)
+        monkeypatch.setattr(
+            MotionClips, name, lambda self, id, of=of, ids=ids: ids.append(id) or of(self, id)
+        )
+    assert train(home, tmp_path, network, "--splits", home / "splits", "-steps", 1) == 0
+    ids = MotionClips(home / "store.h5").store.ids
+    assert {name: sorted(own) for name, own in read.items()} == dict(loudness=[], sound=[]) | {
+        reads: [id for id in ids if id != "s3/clip5"]
+    }
 
 
 def test_two_processes(home, tmp_path):
