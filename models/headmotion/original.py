@@ -11,8 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-SAMPLES, CONTEXT = 640, 3  # of a frame; frames on either side of the one that a window describes
-ROWS, COLUMNS, CHANNELS = 2 * CONTEXT + 1 - 4, SAMPLES - 4, 16  # of a window, after two convolutions
+from utils.audio import SAMPLES_PER_FRAME
+from utils.audio.windows import CONTEXT
+
+# Of a window, after two convolutions:
+ROWS, COLUMNS, CHANNELS = 2 * CONTEXT + 1 - 4, SAMPLES_PER_FRAME - 4, 16
 
 
 class SoundEncoder(nn.Module):
