@@ -31,6 +31,7 @@ from training.flags import add_loop_flags
 from training.log import mean_values
 from training.loop import Run
 from training.losses.headmotion import flow_loss, regression_loss
+from utils.audio.loudness import Levels, features
 from utils.cli import add_device_flags, add_flag, add_number, add_switch, file_name, parser
 from utils.distributed import launch
 from utils.errors import UserError, run
@@ -74,7 +75,7 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
     number("emphasis", 1.5, "the same of how loudness enlivens the flow's chance", least=0)
     number("even", 0.0, "of people's liveliness, how much is evened out: 0 none, 1 all", least=0)
     add_switch(flags, "augment", True, "mirror images, other amplitudes, speeds and levels (default true)")
-    chosen = parser(None)
+    chosen = parser(None, help=False)
     add_flag(chosen, **CHOICE)
     flags.set_defaults(**OWN[chosen.parse_known_args(argv)[0].network])
     flags.epilog = (
@@ -109,6 +110,16 @@ def split(args: Namespace, clips: MotionClips) -> tuple[dict[str, list[str]], li
     if not ids["train"]:
         raise UserError(f"-leave_out {','.join(args.leave_out)}: leaves nobody to train on")
     return ids, sorted(gone)
+
+
+def fit(model: nn.Module, samples: MotionSamples) -> None:
+    """What the network knows of motion before it is trained, out of the clips that the samples hold"""
+    motion = [torch.from_numpy(track) for track in samples.tracks.values()]
+    if isinstance(model, HeadMotion):
+        heard = (features(one, Levels.of(one)) for one in samples.heard.values())
+        model.fit(motion, [torch.from_numpy(one) for one in heard])
+    else:
+        model.fit(motion)
 
 
 def loss_of(
@@ -147,19 +158,14 @@ def train(args: Namespace, device: torch.device) -> None:
     model = build(args)
     tracks = {name: {id: clips.motion(id) for id in own} for name, own in ids.items()}
     tracks["train"] = evened(tracks["train"], args.even)
-    model.fit(
-        *(
-            [torch.from_numpy(one) for one in kind]
-            for kind in (tracks["train"].values(), clips.features(ids["train"]))
-        )
-    )
+    sizes = dict(past=args.past, frames=args.frames, power=args.speaker_power, raw=args.network == "original")
+    samples = MotionSamples(clips, tracks["train"], seed=args.seed, augment=args.augment, **sizes)
+    held = MotionSamples(clips, tracks["val"], seed=0, augment=False, **sizes) if ids["val"] else None
+    fit(model, samples)
     model.to(device)
     start_from(model, args.load_model)
     facts = dict(left_out=gone, even=args.even, heard="loudness" if args.network == "flow" else "raw speech")
     run = Run(args, device, dict(model=model), clips, ids, **facts)
-    sizes = dict(past=args.past, frames=args.frames, power=args.speaker_power, raw=args.network == "original")
-    samples = MotionSamples(clips, tracks["train"], seed=args.seed, augment=args.augment, **sizes)
-    held = MotionSamples(clips, tracks["val"], seed=0, augment=False, **sizes) if ids["val"] else None
     network = run.parallel(model)
     for batch in run.steps(samples):
         with run.autocast():

@@ -6,15 +6,15 @@
 STORE.h5 needs its poses (`python -m preprocess.pose STORE.h5`). Of several weights by `headmotion.py -leave_out NAME`
 each clip is measured with those that left it out, so that every person of a small store is held out once; a clip that
 no file left out is measured with one that left out nobody, if there is one. Rows beside the networks': a still head,
-chance alone, true motion of the other people's clips, and the true motion. Writes metrics.json, clips.csv, motion.md,
-spectra.png and a picture of some clips' tracks, with definitions.
+chance alone, true motion of other people's clips (16 at most), and the true one. Writes metrics.json, clips.csv,
+motion.md, spectra.png and a picture of some clips' tracks, with definitions.
 """
 
 from __future__ import annotations
 
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -22,6 +22,7 @@ import torch
 from data.heads.motion import MotionClips, people_of, read_people
 from data.splits import clip_ids, spread
 from evaluation.flags import add_clip_flags, parse_command
+from evaluation.motion.figures import WINDOW
 from evaluation.motion.page import draw_spectra, draw_tracks, markdown
 from evaluation.motion.rows import Fold, chosen, motions
 from evaluation.motion.table import DEFINITIONS, MotionTable
@@ -35,6 +36,9 @@ from utils.files import writable_folder, write_text
 from utils.media.images import write_image
 
 WEIGHTS = Path(__file__).parent / "weights/headmotion.safetensors"
+OTHERS = (
+    16  # clips of other people, beside each clip: more would take time and memory by the square of the clips
+)
 
 
 def parse_args(argv: list[str] | None = None) -> Namespace:
@@ -77,17 +81,26 @@ def known_to(folds: Sequence[Fold], ids: Sequence[str]) -> list[str]:
     return held
 
 
+def others_of(who: Mapping[str, str], id: str) -> list[str]:
+    """who {clip: person} -> clips of other people than a clip's, `OTHERS` at most, of as many people as can be"""
+    return spread([one for one in who if who[one] != who[id]], OTHERS)
+
+
 def evaluate(args: Namespace, device: torch.device) -> None:
     folds, clips = load_folds(args, device), MotionClips(args.dataset_dir, args.poses)
     ids = spread(clip_ids(clips.store, args.dataset, args.split, args.splits), args.clips)
     ids = known_to(folds, ids)
+    if max(clips.lengths[id] for id in ids) < WINDOW:
+        raise UserError(
+            f"{args.dataset_dir}: none of these clips has {WINDOW} frames; measure on longer ones"
+        )
     people = people_of(clips.store.ids, read_people(args.people))
     who = {id: person for person, own in people.items() for id in own}
     writable_folder(args.sample_dir)
 
     def work(id: str) -> tuple:
-        others = [one for one in clips.store.ids if who[one] != who[id]]
-        return id, motions(chosen(folds, id), clips, id, others, args.seeds), clips.loudness(id)
+        made = motions(chosen(folds, id), clips, id, others_of(who, id), args.seeds)
+        return id, made, clips.loudness(id)
 
     table = MotionTable(who)
     for id, made, heard in progress(share_out(ids, work), len(ids)):

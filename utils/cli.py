@@ -22,13 +22,16 @@ class _OneLineParser(ArgumentParser):
         raise UserError(f"{message}; see --help")
 
 
-def parser(description: str | None) -> ArgumentParser:
+def parser(description: str | None, help: bool = True) -> ArgumentParser:
     """A parser that shows the script's docstring as it stands and does not guess at abbreviated flags.
 
-    A wrong command raises UserError.
+    A wrong command raises UserError. help: whether it answers -h; not one that only looks at a flag beforehand.
     """
     return _OneLineParser(
-        description=description, formatter_class=RawDescriptionHelpFormatter, allow_abbrev=False
+        description=description,
+        formatter_class=RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+        add_help=help,
     )
 
 

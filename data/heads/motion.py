@@ -36,18 +36,17 @@ class MotionClips:
         self.poses = PoseStore(poses or default_path(Path(path)))
         self.lengths = self.store.lengths
         self.poses.check(self.lengths)
+        self._motions: dict[str, np.ndarray] = {}
 
     def motion(self, id: str) -> np.ndarray:
-        """(T, 6) float32, see `utils.face.motion`"""
-        return self.poses.motion(id)
+        """(T, 6) float32, see `utils.face.motion`; the same array every time, which must not be written to"""
+        if id not in self._motions:
+            self._motions[id] = self.poses.motion(id)
+        return self._motions[id]
 
     def loudness(self, id: str) -> np.ndarray:
         """(T,) dB"""
         return loudness(self.store[id].audio, self.lengths[id])
-
-    def features(self, ids: Sequence[str]) -> list[np.ndarray]:
-        """Of each clip (T, 3), as `utils.audio.loudness.features`"""
-        return [features(heard, Levels.of(heard)) for heard in map(self.loudness, ids)]
 
     def sound(self, id: str) -> np.ndarray:
         """(640 T,) at a root mean square of 1"""

@@ -57,7 +57,7 @@ def spectra(summary: Summary) -> str:
         [
             row,
             *(
-                ", ".join(f"{found[f'spectrum_{axis}'][band]:.2f}" for axis in TURNS)
+                ", ".join(cell(found[f"spectrum_{axis}"][band], 2) for axis in TURNS)
                 for band in range(len(BANDS))
             ),
             *(

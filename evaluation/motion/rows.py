@@ -74,9 +74,14 @@ def made(network: nn.Module, clips: MotionClips, id: str, seed: int) -> np.ndarr
 def motions(
     networks: dict[str, nn.Module], clips: MotionClips, id: str, others: Sequence[str], seeds: int
 ) -> dict[str, list[np.ndarray]]:
-    """Each row's motions of a clip. others: clips of other people; seeds: how many of what chance makes"""
+    """Each row's motions of a clip. others: clips of other people; seeds: how many of what chance makes
+
+    Without others their row is left out.
+    """
     true = clips.motion(id)
-    rows = {STILL: [np.zeros_like(true)], OTHER: [clips.motion(other)[: len(true)] for other in others]}
+    rows = {STILL: [np.zeros_like(true)]}
+    if others:
+        rows[OTHER] = [clips.motion(other)[: len(true)] for other in others]
     for row, network in networks.items():
         if isinstance(network, HeadMotion):
             rows[CHANCE] = [made(Deaf(network), clips, id, seed) for seed in range(seeds)]
@@ -85,8 +90,13 @@ def motions(
     return rows | {TRUTH: [true]}
 
 
-def clip_figures(motions: Sequence[np.ndarray], true: np.ndarray, heard: np.ndarray) -> dict[str, float]:
-    """Motions of one clip in one row, true (T, 6), heard (T,) dB -> its figures, means over the motions"""
+def clip_figures(
+    motions: Sequence[np.ndarray], true: np.ndarray, heard: np.ndarray, seeds: bool = True
+) -> dict[str, float]:
+    """Motions of one clip in one row, true (T, 6), heard (T,) dB -> its figures, means over the motions
+
+    seeds: whether the motions are of seeds, and so have a variety.
+    """
     loud = alignment.envelope(Levels.of(heard).place(heard))
     turning = [alignment.turning(motion) for motion in motions]
     found = {}
@@ -98,7 +108,7 @@ def clip_figures(motions: Sequence[np.ndarray], true: np.ndarray, heard: np.ndar
         found[f"alignment_{lag:+d}"] = mean(values)
     distances = np.array([alignment.peak_distance(speed, loud) for speed in turning])
     found["peak_distance"], found["peak_chance"] = (mean(one) for one in distances.T)
-    found["variety"] = figures.variety(motions) if all(len(one) == len(true) for one in motions) else math.nan
+    found["variety"] = figures.variety(motions) if seeds else math.nan
     found["error"] = mean(np.array([figures.error(one, true[: len(one)]) for one in motions]))
     return found
 

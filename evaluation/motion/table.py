@@ -48,8 +48,9 @@ class MotionTable:
         """motions by row, heard (T,) dB"""
         true = motions[TRUTH][0]
         self.motions[id] = motions
-        self.clips[id] = {row: clip_figures(made, true, heard) for row, made in motions.items()}
-        self.clips[id].get(OTHER, {})["variety"] = math.nan  # they are no seeds
+        self.clips[id] = {
+            row: clip_figures(made, true, heard, seeds=row != OTHER) for row, made in motions.items()
+        }
 
     @property
     def rows(self) -> list[str]:
@@ -77,7 +78,12 @@ class MotionTable:
         return 0 if np.isnan(values).all() else int(LAGS[int(np.nanargmax(values))])
 
     def above(self, row: str, other: str) -> Interval:
-        """How much higher a row's alignment at its best lag is than another's at its own, clip by clip"""
+        """How much higher a row's alignment at its best lag is than another's at its own, clip by clip
+
+        nan where there is no other row.
+        """
+        if other not in self.rows:
+            return pooled([])
         names = [f"alignment_{self.lag(one):+d}" for one in (row, other)]
         sums: dict[str, list[float]] = {}
         for id, rows in self.clips.items():
@@ -87,14 +93,24 @@ class MotionTable:
         return pooled([(sum(values), len(values)) for values in sums.values()])
 
     def power(self, row: str) -> tuple[np.ndarray, np.ndarray]:
-        """-> frequencies (N,), power (6, N): the geometric mean over clips: no lively person outweighs others"""
+        """-> frequencies (N,), power (6, N): the geometric mean over clips: no lively person outweighs others
+
+        Both are empty, (0,) and (6, 0), where no motion has a window's length.
+        """
+        found = [[figures.spectrum(motion) for motion in one] for one in self._long(row)]
+        if not found:
+            return np.zeros(0), np.zeros((6, 0))
+        with np.errstate(divide="ignore"):
+            logs = [np.mean([np.log(power) for _, power in one], axis=0) for one in found]
+        return found[0][0][0], np.exp(np.mean(logs, axis=0))
+
+    def _long(self, row: str) -> list[list[np.ndarray]]:
+        """Of each clip that has any, the row's motions that are as long as a window"""
         found = [
-            [figures.spectrum(motion) for motion in motions[row] if len(motion) >= figures.WINDOW]
+            [motion for motion in motions[row] if len(motion) >= figures.WINDOW]
             for motions in self.motions.values()
         ]
-        with np.errstate(divide="ignore"):
-            logs = [np.mean([np.log(power) for _, power in one], axis=0) for one in found if one]
-        return found[0][0][0], np.exp(np.mean(logs, axis=0))
+        return [one for one in found if one]
 
     def bands(self, row: str, typical: bool = True) -> np.ndarray:
         """(6, bands) of power over the true motion's: geometric means over clips or, not `typical`, arithmetic ones"""
@@ -102,11 +118,12 @@ class MotionTable:
 
     def _in_bands(self, row: str, typical: bool) -> np.ndarray:
         clips = []
-        for motions in self.motions.values():
-            long = [motion for motion in motions[row] if len(motion) >= figures.WINDOW]
+        for long in self._long(row):
             powers = np.array([figures.in_bands(*figures.spectrum(motion)) for motion in long])
             with np.errstate(divide="ignore"):
-                clips += [(np.log(powers) if typical else powers).mean(0)] if long else []
+                clips.append((np.log(powers) if typical else powers).mean(0))
+        if not clips:
+            return np.full((6, len(figures.BANDS)), np.nan)
         return np.exp(np.mean(clips, axis=0)) if typical else np.mean(clips, axis=0)
 
     def factor(self, row: str, typical: bool = True) -> float:
@@ -130,7 +147,8 @@ class MotionTable:
             return figures.frechet(*sides) if len(sides) == 2 and min(map(len, sides)) > 1 else math.nan
         goal, seeds = features(TRUTH, 0, ids), max(len(motions[row]) for motions in self.motions.values())
         made = [features(row, seed, ids) for seed in range(seeds)]
-        return float(np.mean([figures.frechet(one, goal) for one in made])) if len(goal) > 1 else math.nan
+        distances = [figures.frechet(one, goal) for one in made if min(len(one), len(goal)) > 1]
+        return float(np.mean(distances)) if distances else math.nan
 
     def summary(self) -> dict[str, dict]:
         """{row: figures}, each a number or (value, low, high); see DEFINITIONS"""

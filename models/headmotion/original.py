@@ -11,8 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-SAMPLES, CONTEXT = 640, 3  # of a frame; frames on either side of the one that a window describes
-ROWS, COLUMNS, CHANNELS = 2 * CONTEXT + 1 - 4, SAMPLES - 4, 16  # of a window, after two convolutions
+from utils.audio import SAMPLES_PER_FRAME
+from utils.audio.windows import CONTEXT
+
+# Of a window, after two convolutions:
+ROWS, COLUMNS, CHANNELS = 2 * CONTEXT + 1 - 4, SAMPLES_PER_FRAME - 4, 16
 
 
 class SoundEncoder(nn.Module):
@@ -72,7 +75,7 @@ class RotateAudio(nn.Module):
         self.summary = nn.Sequential(*layers)
         self.map = nn.Linear(2 * width, 6 * width + 6)
 
-    def fit(self, clips: list[Tensor], heard: list[Tensor] | None = None) -> None:
+    def fit(self, clips: list[Tensor]) -> None:
         """clips of motion (T, 6): what motion is divided by"""
         self.deviation.copy_(
             torch.stack([clip.square().mean(0) for clip in clips]).mean(0).sqrt().clamp(min=1e-4)

@@ -13,8 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from models.headmotion.generative import HeadMotion
-from models.headmotion.original import CONTEXT, SAMPLES, RotateAudio
+from models.headmotion.original import RotateAudio
+from utils.audio import SAMPLES_PER_FRAME
 from utils.audio.loudness import DELTAS, Levels, features
+from utils.audio.windows import CONTEXT
 
 OVERLAP = 12  # frames: 0.48 s of a window are made again by the next
 EASE = 25  # frames over which a head leaves its rest for the motion that it would be in
@@ -55,7 +57,8 @@ def sound_motion_stream(
 ) -> Iterator[np.ndarray]:
     """Pieces (k, 640) of frames of sound, at a root mean square of 1 -> as `motion_stream`"""
     before, after = network.past + CONTEXT, network.frames + CONTEXT
-    rows = windows(pieces, before, after, network.frames - OVERLAP, np.zeros((1, SAMPLES), np.float32))
+    silence = np.zeros((1, SAMPLES_PER_FRAME), np.float32)
+    rows = windows(pieces, before, after, network.frames - OVERLAP, silence)
     return carry_on(network, rows, lambda window, _: window, 0, scale)
 
 

@@ -11,6 +11,7 @@ import pytest
 import convert
 import headmotion
 import headmotion_test
+from data.heads.motion import MotionClips
 from evaluation.motion.rows import CHANCE, FLOW, ORIGINAL, OTHER, STILL, TRUTH
 from models import ATNetSingle, load_model, save_model
 from models.headmotion.generative import HeadMotion
@@ -122,10 +123,10 @@ def test_it_learns(network, home, tmp_path):
     )
     clips = headmotion.MotionClips(args.dataset_dir)
     model, track = headmotion.build(args), clips.motion("s1/clip0")
-    model.fit(*([headmotion.torch.from_numpy(one)] for one in (track, clips.features(["s1/clip0"])[0])))
     samples = headmotion.MotionSamples(
         clips, {"s1/clip0": track}, 8, 16, 0, 1.0, False, raw=network == "original"
     )
+    headmotion.fit(model, samples)
     batch = headmotion.torch.utils.data.default_collate([samples[n] for n in range(16)])
     optimiser, losses = headmotion.torch.optim.Adam(model.parameters(), 1e-2), []
     for _ in range(60):
@@ -135,6 +136,21 @@ def test_it_learns(network, home, tmp_path):
         optimiser.step()
         losses.append(loss.item())
     assert np.mean(losses[-10:]) < 0.8 * np.mean(losses[:5])
+
+
+@pytest.mark.parametrize(("network", "reads"), [("flow", "loudness"), ("original", "sound")])
+def test_the_audio_is_read_once(network, reads, home, tmp_path, monkeypatch):
+    read = dict(loudness=[], sound=[])
+    for name, ids in read.items():
+        of = getattr(MotionClips, name)
+        monkeypatch.setattr(
+            MotionClips, name, lambda self, id, of=of, ids=ids: ids.append(id) or of(self, id)
+        )
+    assert train(home, tmp_path, network, "--splits", home / "splits", "-steps", 1) == 0
+    ids = MotionClips(home / "store.h5").store.ids
+    assert {name: sorted(own) for name, own in read.items()} == dict(loudness=[], sound=[]) | {
+        reads: [id for id in ids if id != "s3/clip5"]
+    }
 
 
 def test_two_processes(home, tmp_path):
@@ -160,6 +176,45 @@ def test_mistakes_are_one_line_and_exit_2(options, message, home, tmp_path, caps
     assert train(home, tmp_path / "out", "original", *options) == 2
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1 and lines[0].startswith("error: ") and message in lines[0]
+
+
+@pytest.fixture(scope="module")
+def flow(home) -> Path:
+    save_model(home / "flow.safetensors", HeadMotion(past=8, frames=16, width=8, rounds=1))
+    return home / "flow.safetensors"
+
+
+def test_others_are_sixteen_clips_at_most():
+    who = {f"s{n % 10}/{n:03d}": f"s{n % 10}" for n in range(200)}
+    others = headmotion_test.others_of(who, "s3/003")
+    assert len(others) == 16 and {who[one] for one in others} == {f"s{n}" for n in range(10)} - {"s3"}
+    few = {id: who[id] for id in sorted(who)[::14]}  # fifteen clips of ten people
+    first = next(iter(few))
+    assert headmotion_test.others_of(few, first) == [id for id in few if who[id] != who[first]]
+
+
+def test_help_is_the_scripts_own(capsys):
+    with pytest.raises(SystemExit):
+        headmotion.parse_args(["-h"])
+    assert "-leave_out" in capsys.readouterr().out
+
+
+def test_one_person_has_no_others(flow, home, tmp_path, capsys):
+    (tmp_path / "people.txt").write_text("s1 s2 s3\n")
+    options = ["-people", tmp_path / "people.txt", "--split", "all", "-seeds", 1, "-pictures", 1]
+    assert test(home, tmp_path / "out", "-m", flow, *options) == 0
+    rows = json.loads((tmp_path / "out/metrics.json").read_text())["rows"]
+    assert list(rows) == [STILL, CHANCE, FLOW, TRUTH] and rows[FLOW]["above_other"] == [None] * 3
+    assert OTHER not in capsys.readouterr().out
+
+
+def test_clips_under_two_seconds_are_refused(flow, tmp_path, capsys):
+    make_head_store(tmp_path / "store.h5", clips=3, frames=40)
+    (tmp_path / "people.txt").write_text("s1 s2\n")
+    assert test(tmp_path, tmp_path / "out", "-m", flow, "--split", "all") == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1 and "store.h5: none of these clips has 50 frames" in lines[0]
+    assert not (tmp_path / "out").exists()
 
 
 def test_other_weights_are_refused(home, tmp_path, capsys):

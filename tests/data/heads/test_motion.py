@@ -62,6 +62,10 @@ def test_raw_sound_is_that_of_its_frames(clips):
     )
 
 
+def test_motion_is_made_once(clips):
+    assert clips.motion("s1/clip0") is clips.motion("s1/clip0")
+
+
 def test_a_mirror_is_its_own_inverse():
     assert all(one**2 == 1 for one in MIRROR) and MIRROR[0] == 1 and MIRROR[1] == -1
 

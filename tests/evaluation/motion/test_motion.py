@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from evaluation.motion import alignment, figures
+from evaluation.motion.page import draw_spectra, markdown
 from evaluation.motion.rows import OTHER, STILL, TRUTH, clip_figures
 from evaluation.motion.table import MotionTable
 from tests.heads import smooth_motion
@@ -87,7 +88,34 @@ def test_the_table():
     assert summary["made"]["frechet"] > 0 and len(table.lines()) == 12
 
 
+def test_the_table_of_short_clips():
+    """What has no window of two seconds counts where it can, and makes nan of no other clip's figures"""
+    frames = {"a/1": 40, "b/1": 200, "c/1": 150}
+    table, alone = (MotionTable({id: id for id in frames}) for _ in range(2))
+    for n, (id, count) in enumerate(frames.items()):
+        true, heard = smooth_motion(count, n), np.random.default_rng(n).uniform(-60, -10, count)
+        rows = {OTHER: [smooth_motion(45, 9)[:count]], "made": [2 * true], TRUTH: [true]}
+        for one in (table, alone) if count > 40 else (table,):
+            one.add(id, rows, heard)
+    for one, other in zip(table.power("made"), alone.power("made"), strict=True):
+        np.testing.assert_array_equal(one, other)
+    summary = table.summary()
+    assert summary["made"]["spectrum_yaw"] == pytest.approx([4.0] * 5) and summary["made"]["frechet"] > 0
+    assert np.isnan(summary[OTHER]["spectrum_yaw"]).all() and np.isnan(summary[OTHER]["frechet"])
+    assert summary[OTHER]["deviation_yaw"][0] > 0
+    assert "nan" not in markdown(summary) and draw_spectra(table).ndim == 3
+
+
+def test_other_people_are_no_seeds(monkeypatch):
+    true, asked = smooth_motion(100, 0), []
+    monkeypatch.setattr(figures, "variety", lambda motions: asked.append(len(motions)) or 1.0)
+    table = MotionTable({"a/1": "a"})
+    rows = {OTHER: [smooth_motion(100, n) for n in range(5)], "made": [true] * 3, TRUTH: [true]}
+    table.add("a/1", rows, np.zeros(100))
+    assert asked == [3, 1] and np.isnan(table.clips["a/1"][OTHER]["variety"])
+
+
 def test_other_clips_may_be_shorter():
     true = smooth_motion(200, 0)
-    found = clip_figures([true[:120]], true, np.zeros(200))
+    found = clip_figures([true[:120]] * 2, true, np.zeros(200), seeds=False)
     assert found["error"] == 0 and np.isnan(found["variety"])
