@@ -207,14 +207,14 @@ def face_mask(landmarks: np.ndarray, size: int) -> np.ndarray:
     """landmarks (68, 2) in crop pixels -> (size, size), 1 on the face, easing to 0 towards the crop's border"""
     step = size / 128
     to_border = np.minimum(np.arange(size), np.arange(size)[::-1]) / (10 * step)
-    border = _ease(np.minimum(to_border[:, None], to_border[None, :]))
+    border = eased(np.minimum(to_border[:, None], to_border[None, :]))
     return _soft_hull(landmarks[FACE_OUTLINE], size, 4 * step, 14 * step) * border
 
 
 def lower_face_mask(landmarks: np.ndarray, size: int) -> np.ndarray:
     """landmarks (68, 2) in crop pixels -> (size, size), `face_mask` below the nose, easing to 0 up to its tip"""
     tip, base = landmarks[30, 1], landmarks[31:36, 1].mean()
-    below = _ease((np.arange(size) - tip) / max(base - tip, size / 32))
+    below = eased((np.arange(size) - tip) / max(base - tip, size / 32))
     return face_mask(landmarks, size) * below[:, None]
 
 
@@ -225,10 +225,11 @@ def _soft_hull(points: np.ndarray, size: int, margin: float, feather: float) -> 
     outside = np.ones((size, size), np.uint8)
     cv2.fillConvexPoly(outside, cv2.convexHull(points.round().astype(np.int32)), 0)
     distance = cv2.distanceTransform(outside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return _ease(1 - (distance - margin) / feather)
+    return eased(1 - (distance - margin) / feather)
 
 
-def _ease(x: np.ndarray) -> np.ndarray:
+def eased(x: np.ndarray) -> np.ndarray:
+    """From 0 to 1, with neither end abrupt, while x goes from 0 to 1; float32"""
     x = np.clip(x, 0, 1)
     return (x * x * (3 - 2 * x)).astype(np.float32)
 

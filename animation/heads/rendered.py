@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from animation.composition import region_of
+from animation.composition import eased, region_of
 from animation.heads.turning import HeadTurner
 from models import RhythmicOutput
 from models.head3d.sheet import POINTS
@@ -94,8 +94,7 @@ class RenderedHead:
         head = cv2.warpAffine(share, to_grid, self.places.shape[1::-1], flags=flags)
         inside = apply_transform(invert_transform(self.to_region), self.places.reshape(-1, 2))
         border = np.minimum(inside, size - 1 - inside).min(-1).reshape(head.shape) / (BORDER * size / 128)
-        mask = np.clip(np.minimum(2 * head, border), 0, 1)
-        return (mask * mask * (3 - 2 * mask)).astype(np.float32)[..., None]
+        return eased(np.minimum(2 * head, border))[..., None]
 
     def __call__(self, layers: Layers, motion: np.ndarray) -> np.ndarray:
         """A frame and the head motion (6,) about the photo's pose that it has -> the whole picture (H, W, 3) uint8"""

@@ -92,15 +92,18 @@ class PhotoScene:
             return learned_motion(self.networks.head_motion, wish.speech, wish.seed, wish.motion_scale)
         return given_motion(wish.motion_file, self.networks.detector, wish.motion_scale, self.count, watch)
 
+    def _landmarks(self, windows: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """What the face does, (k, 136) piece by piece, blinks and all, while its head stands still"""
+        pieces = landmark_stream(self.networks.at_net, self.first.subject, rechunk(windows, CHUNK))
+        landmarks = rechunk(self.clock.through("AT-net", pieces), CHUNK, FIRST)
+        return landmarks if self.blinks is None else blink_stream(landmarks, self.blinks)
+
     def moments(self, windows: Iterable[np.ndarray]) -> Iterator[Moment]:
         """The frames, one by one, while the windows (k, ...) of the sound come in"""
-        at_net, vg_net, face, clock = self.networks.at_net, self.networks.vg_net, self.first, self.clock
+        vg_net, face, clock = self.networks.vg_net, self.first, self.clock
         light = Light(1.0, False) if is_original(vg_net) else Light.of(face.crop)
         image = to_network(to_tensor(light.shown(face.crop))).to(next(vg_net.parameters()).device)
-        heard = clock.through("AT-net", landmark_stream(at_net, face.subject, rechunk(windows, CHUNK)))
-        landmarks = rechunk(heard, CHUNK, FIRST)
-        landmarks = landmarks if self.blinks is None else blink_stream(landmarks, self.blinks)
-        drawn = frame_stream(vg_net, image, face.subject.example_landmarks, landmarks)
+        drawn = frame_stream(vg_net, image, face.subject.example_landmarks, self._landmarks(windows))
         for piece, output in clock.through("VG-net", drawn):
             points = face.subject.pixels(piece, vg_net.config["size"])
             changes = [change.under(light) for change in Change.of(output)]

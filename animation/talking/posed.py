@@ -8,13 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from animation.blinks import blink_stream
 from animation.composition import Light, fit_for_video
 from animation.heads.rendered import Layers, RenderedHead
 from animation.heads.turning import landmarks_in_picture, turned_landmarks
-from animation.stream import landmark_stream, rechunk
 from animation.talking.networks import Networks
-from animation.talking.photos import CHUNK, FIRST, PhotoScene
+from animation.talking.photos import PhotoScene
 from animation.talking.wish import Wish
 from animation.views import Face, Moment
 from models.head3d.head import Head
@@ -71,11 +69,8 @@ class PosedScene(PhotoScene):
 
     def moments(self, windows: Iterable[np.ndarray]) -> Iterator[Moment]:
         """The frames, one by one, while the windows (k, ...) of the sound come in"""
-        at_net, face, clock = self.networks.at_net, self.first, self.clock
-        heard = clock.through("AT-net", landmark_stream(at_net, face.subject, rechunk(windows, CHUNK)))
-        landmarks = rechunk(heard, CHUNK, FIRST)
-        landmarks = landmarks if self.blinks is None else blink_stream(landmarks, self.blinks)
-        for piece in landmarks:
+        face, clock = self.first, self.clock
+        for piece in self._landmarks(windows):
             points = face.subject.pixels(piece, len(face.crop))
             still = np.zeros(6, np.float32)
             motion = np.stack([still if one is None else one for one in islice(self.motion, len(piece))])
