@@ -14,8 +14,17 @@ from models.lips.generator import STAGES, LipToSpeech
 from models.lips.judges import SpeechJudge, SyncNet
 from training.export import start_together
 from utils.cli import add_flag, add_number, add_switch
-from utils.errors import UserError
+from utils.errors import UserError, note
 
+SPEAKING = {
+    "decoder",
+    "postnet",
+    "noise",
+    "dropout",
+    "rows",
+    "sketch",
+    "sketch_width",
+}  # of the configuration
 VOICE = 64  # numbers that describe a voice, with -speaker
 
 
@@ -34,6 +43,7 @@ def add_network_flags(flags: ArgumentParser) -> None:
         "a linear layer draws the mel from features and context, and the decoder adds to it (the paper: no)"
     )
     add_switch(flags, "sketch", False, drawn)
+    number("sketch_width", 0, "channels of convolutions over time that draw with it; 0: none", least=0)
     number("dropout", 0.3, "behind the front-end and in the encoder, the paper's", least=0, below=1)
     number("cutout", 0.5, "share of clips of whose mouths a square is hidden; the original's: 1", least=0)
     number("judges", 32, "channels of the discriminators' first layers, the paper's", least=4)
@@ -44,8 +54,8 @@ def add_network_flags(flags: ArgumentParser) -> None:
         "a recording of the speaker says whose voice is wanted, so that it can be chosen (the paper: no)"
     )
     stages = (
-        "sight: front-end, encoder, letters, and the sketch, which stands for the decoder; "
-        "speech: decoder, postnet and sketch on the sight of --checkpoint; all (default)"
+        "sight: front-end, encoder, letters, sketch and postnet, without the decoder; "
+        "speech: decoder, sketch and postnet on the sight of --checkpoint; all (default)"
     )
     add_flag(flags, "stage", choices=STAGES, default="all", help=stages)
     stem = (
@@ -74,10 +84,12 @@ def build(args: Namespace, device: torch.device) -> tuple[LipToSpeech, dict[str,
     for given, name in ((args.stage == "speech", "-stage speech"), (args.keep_stem, "-keep_stem")):
         if given and args.load_model is None:
             raise UserError(f"{name}: needs the weights that are kept; give --checkpoint FILE")
+    if args.sketch_width and not args.sketch:
+        raise UserError(f"-sketch_width {args.sketch_width}: is of the sketch; give -sketch too")
     if args.decoder % 4:
         raise UserError(f"-decoder {args.decoder}: its channels are halved twice; give a multiple of 4")
     torch.manual_seed(args.seed)
-    names = ("size", "view", "front", "context", "decoder", "postnet", "noise", "dropout", "rows", "sketch")
+    names = "size view front context decoder postnet noise dropout rows sketch sketch_width".split()
     options = dict(text=args.text_weight > 0, voice=VOICE if args.speaker else 0)
     model = LipToSpeech(**{name: getattr(args, name) for name in names}, **options)
     judges: dict[str, nn.Module] = {}
@@ -94,16 +106,12 @@ def build(args: Namespace, device: torch.device) -> tuple[LipToSpeech, dict[str,
 
 
 def warm_start(networks: dict[str, nn.Module], path: Path | None) -> None:
-    """Weights of the file, and of the judges' beside it; rows and sketch may be new to a network that had neither."""
+    """Weights of the file, and of the judges' beside it; what speaks may differ from the file's, and what sees not"""
     model = networks["model"]
     base = load_model(path, expect=LipToSpeech) if path is not None else None
-    if base is not None and base.config != model.config and without_additions(base, model) == model.config:
-        model.grow_from(base)
+    changed = base and {name for name, value in base.config.items() if value != model.config[name]}
+    if changed and changed <= SPEAKING:
+        if anew := model.grow_from(base):
+            note(f"{path}: of other widths than the flags say; {' and '.join(anew)} begin anew")
     else:
         start_together(networks, path)
-
-
-def without_additions(base: LipToSpeech, model: LipToSpeech) -> dict:
-    """The base's configuration, but that what it lacks of rows and sketch is as the model has it"""
-    lacking = [name for name in ("rows", "sketch") if not base.config[name]]
-    return base.config | {name: model.config[name] for name in lacking}

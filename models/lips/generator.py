@@ -19,8 +19,8 @@ from torch.nn import functional as F
 from models.layers import Freezable
 from models.lips.decoder import ROWS, SHRINKAGE, Decoder
 from models.lips.frontend import VisualFrontend
+from models.lips.sketch import Sketch
 from models.lips.sound import Postnet, VoiceEncoder
-from utils.audio.mel import COLUMNS, MELS, from_mel
 from utils.letters import CLASSES
 
 STAGES = "all", "sight", "speech"  # of training
@@ -54,8 +54,8 @@ class LipToSpeech(Freezable):
     letters; voice: numbers that describe the wanted voice, 0 for a network without a choice of voices; rows: channels
     in which local features and context tell each of the coarsest mel's 20 rows apart from the start, which narrow
     decoders hardly learn from the repeated features; sketch: a linear layer draws the mel from features and context,
-    and the decoder adds to it (none of the four is in the paper). Padding beyond a clip's length is not attended to,
-    nor heard by the sentence encoder.
+    with a sketch_width convolutions over time of so many channels do too, and the decoder adds to it (none of these is
+    in the paper). Padding beyond a clip's length is not attended to, nor heard by the sentence encoder.
     """
 
     def __init__(
@@ -72,12 +72,14 @@ class LipToSpeech(Freezable):
         voice: int = 0,
         rows: int = 0,
         sketch: bool = False,
+        sketch_width: int = 0,
     ) -> None:
         super().__init__()
         self.config = dict(
             size=size, view=view, front=front, context=context, decoder=decoder, postnet=postnet
         )
         self.config |= dict(noise=noise, dropout=dropout, text=text, voice=voice, rows=rows, sketch=sketch)
+        self.config |= dict(sketch_width=sketch_width)
         self.frontend = VisualFrontend(front)
         local = self.frontend.features
         self.dropout = nn.Dropout(dropout)
@@ -86,7 +88,7 @@ class LipToSpeech(Freezable):
         self.letters = nn.Linear(context, CLASSES) if text else None
         self.voice = VoiceEncoder(voice) if voice else None
         self.rows = nn.Linear(local + context, ROWS * rows) if rows else None
-        self.sketch = nn.Linear(local + context, MELS * COLUMNS) if sketch else None
+        self.sketch = Sketch(local + context, sketch_width, dropout) if sketch else None
         self.decoder = Decoder(local + voice, noise + rows, context, decoder)
         self.postnet = Postnet(postnet)
         self.stage = "all"
@@ -103,18 +105,29 @@ class LipToSpeech(Freezable):
         return self.draft(seen) if self.stage == "sight" else self.speak(seen, lengths, noise, voice)
 
     def train_stage(self, stage: str, keep_stem: bool = False) -> None:
-        """From now on training changes, of `STAGES`, "sight": what sees, and the sketch, which alone is made; "speech":
-        decoder and postnet, and the sketch; or "all". keep_stem: but for the front-end's 3-D convolution.
+        """From now on training changes, of `STAGES`, "sight": what sees, sketch and postnet, and no decoder is asked;
+        "speech": decoder, sketch and postnet; or "all". keep_stem: but for the front-end's 3-D convolution.
         """
         sight = [self.frontend, self.encoder, self.summary, self.letters, self.dropout]
-        rest = dict(all=[], sight=[self.decoder, self.postnet, self.rows, self.voice], speech=sight)[stage]
+        rest = dict(all=[], sight=[self.decoder, self.rows, self.voice], speech=sight)[stage]
         self.stage = stage
         self.freeze([part for part in rest if part is not None] + [self.frontend.stem] * keep_stem)
 
-    def grow_from(self, base: LipToSpeech) -> None:
-        """Takes the weights of a network that is alike but for rows or sketch, so that it gives what that one gave"""
-        own, other = self.state_dict(), base.state_dict()
-        for name, tensor in other.items():
+    def grow_from(self, base: LipToSpeech) -> list[str]:
+        """Takes the weights of a network that sees alike -> the parts of other widths, which begin anew
+
+        Where it lacks no more than rows, sketch or the sketch's convolutions, this one gives what that one gave.
+        """
+        lacking = {name for name in ("rows", "sketch", "sketch_width") if not base.config[name]}
+        changed = {name for name, value in self.config.items() if base.config[name] != value} - lacking
+        drawing = {"decoder", "noise", "rows"} & changed
+        anew = ["decoder"] * bool(drawing) + ["postnet"] * ("postnet" in changed)
+        anew += ["sketch"] * bool({"sketch", "sketch_width"} & changed)
+        own = self.state_dict()
+        for name, tensor in base.state_dict().items():
+            part = name.split(".")[0]
+            if name not in own or part in anew or (part == "rows" and drawing):
+                continue
             if tensor.shape == own[name].shape:
                 own[name].copy_(tensor)
             elif tensor.ndim == 4:  # the decoder's first convolutions, whose last inputs are the rows
@@ -123,8 +136,9 @@ class LipToSpeech(Freezable):
             else:  # their normalisation
                 own[name][: len(tensor)] = tensor
         if self.sketch is not None and base.sketch is None:
-            nn.init.zeros_(self.sketch.weight)
-            nn.init.zeros_(self.sketch.bias)
+            nn.init.zeros_(self.sketch.linear.weight)
+            nn.init.zeros_(self.sketch.linear.bias)
+        return anew
 
     def look(self, mouths: Tensor, lengths: Tensor | None = None) -> Context:
         """The front-end and the sentence encoder (Section 3.1)
@@ -179,16 +193,13 @@ class LipToSpeech(Freezable):
         return Speech(mels, self.postnet(mels[2]), attention, seen)
 
     def draft(self, seen: Context) -> Speech:
-        """What the sketch alone says; its spectrum comes from the mel, without gradient, and there is no attention."""
+        """What sketch and postnet say without the decoder, and so without attention"""
         mels = tuple(F.avg_pool2d(self._sketch(seen), factor).tanh() for factor in SHRINKAGE)
-        return Speech(mels, from_mel(mels[2].detach().float()), (), seen)
+        return Speech(mels, self.postnet(mels[2]), (), seen)
 
     def _sketch(self, seen: Context) -> Tensor | None:
         """(B, 80, 4 S), before tanh"""
-        if self.sketch is None:
-            return None
-        drawn = self.sketch(torch.cat([seen.local, seen.context], dim=2))
-        return drawn.unflatten(2, (COLUMNS, MELS)).flatten(1, 2).transpose(1, 2)
+        return None if self.sketch is None else self.sketch(torch.cat([seen.local, seen.context], dim=2))
 
 
 def attention_mask(
