@@ -1,6 +1,7 @@
-"""Which part of the networks earns what: trains them without it, for equal steps, and writes docs/ablation.md.
+"""Which part of the networks earns what: trains them without it, for equal steps, and writes docs/ablation*.md.
 
     python -m reports.ablation --dataset_dir store/grid.h5 --splits DIR
+    python -m reports.ablation --page ablation_speech ...                     # of two pages that of lip-to-speech alone
     make ablation STORE=store/grid.h5 SPLITS=DIR                              # the same
     python -m reports.ablation --only vgnet_direct vgnet_full ...             # these rows alone
     python -m reports.ablation --vg_flags= --vg_steps 100000 --at_flags= --at_steps 20000         # the paper's sizes
@@ -37,14 +38,22 @@ VG_FLAGS = "-width 16 -blocks 2 -dropout 0.1 -frames 8 -batch_size 4 -lr 6e-4 -e
 AT_FLAGS = "-channels 16,32,32,64,64 -audio_features 256,128 -layers 2 -frames 30 -batch_size 12 -lr 6e-4"
 AT_FLAGS += " -ema 0.998 -speaker_power 0.6"
 LS_FLAGS = (
-    "-size 64 -view 0.7 -front 16 -context 128 -decoder 64 -postnet 64 -noise 16 -judges 8 -sync_width 16"
+    "-size 64 -view 0.7 -front 12 -context 128 -decoder 32 -postnet 32 -noise 16 -judges 8 -sync_width 16"
 )
-LS_FLAGS += " -window_size 75 -batch_size 6 -lr 1e-3 -ema 0.98 -reconstruction_weight 1 -temp 0.2"
+LS_FLAGS += (
+    " -window_size 75 -batch_size 8 -lr 1e-3 -amsgrad false -ema 0.98 -reconstruction_weight 1 -temp 0.2"
+)
 LS_FLAGS += " -adversarial_weight 0.02 -sync_weight 0.2"
+PAGES = dict(ablation=("vgnet", "atnet"), ablation_speech=("lip2speech",))  # the scripts of each page
+TITLES = dict(
+    ablation="Networks with parts missing", ablation_speech="Lip-to-speech with parts missing, and more"
+)
 PREFIX = dict(vgnet="vg", atnet="at", lip2speech="ls")  # of the flags
 MOUTHS = "-warp flow -motion_weight 1 -texture_weight 6 -adversarial_weight 0 -landmark_weight 0"
 MOUTHS += " -mouth_adversarial_weight 0.1 -mouth_matching_weight 0.3"
 ND = "-warp none -dynamic_pixel_loss false"
+SKETCHED = "-text_weight 0.5 -sketch true -sketch_width 128"
+SHIPPED = f"{SKETCHED} -adversarial_weight 0 -sync_weight 0 -envelope_weight 3"
 ROWS = {  # of each script: what a row is, and the flags of its own
     "vgnet": {
         "vgnet_direct": ("direct regression, no attention", f"{ND} -attention none"),
@@ -65,8 +74,12 @@ ROWS = {  # of each script: what a row is, and the flags of its own
         "lips_no_sync": ("without the sync net", "-sync_weight 0"),
         "lips_plain": ("without augmentation", "-augment false"),
         "lips_full": ("full, the paper's form at our loss weights", "-text_weight 0"),
-        "lips_text": ("and the encoder reads letters", "-text_weight 0.5"),
-        "lips_speaker": ("and a recording says whose voice is wanted", "-speaker true"),
+        "lips_speaker": ("full, and a recording says whose voice is wanted", "-speaker true"),
+        "lips_text": ("full, and the encoder reads letters", "-text_weight 0.5"),
+        "lips_rows": ("full, letters, and rows told apart", "-text_weight 0.5 -rows 16"),
+        "lips_linear": ("full, letters, and a linear sketch", "-text_weight 0.5 -sketch true"),
+        "lips_sketch": ("full, letters, and a sketch by convolutions", SKETCHED),
+        "lips_ours": ("by the shipped weights' losses instead", SHIPPED),
     },
 }
 WARPED, WARP_ALONE = "vgnet_warp", "the landmark warp alone, no network"  # a row that this one brings along
@@ -78,7 +91,7 @@ STUDIES = {  # of each script: the table's title, how the test script names what
     "vgnet": ("VG-net with parts missing, from true landmarks", FROM_TRUTH, VG_FIGURES),
     "atnet": ("AT-net with parts missing, from the sound alone", AT_NET, AT_FIGURES),
     "lip2speech": (
-        "Lip-to-speech with parts missing",
+        "On clips held out",
         OURS,
         "stoi estoi mel_distance wer wer_letters".split(),
     ),
@@ -90,6 +103,9 @@ BARS = dict(vgnet=STATIC, atnet=STATIC, lip2speech=AVERAGE)  # the row to beat
 def parse_args(argv: list[str] | None = None) -> Namespace:
     flags = page_flags(__doc__, "results/ablation")
     names = [name for rows in ROWS.values() for name in rows]
+    add_flag(
+        flags, "page", nargs="+", choices=PAGES, default=[*PAGES], help="which of the pages (default all)"
+    )
     only = f"of {', '.join(names)}; the page then goes to OUT/docs"
     add_flag(flags, "only", nargs="+", choices=names, metavar="ROW", help=only)
     add_flag(flags, "dataset", choices=DATASETS, default="grid", help="whose splits (default grid)")
@@ -163,9 +179,10 @@ def main(args: Namespace) -> None:
     prepare(args)
     store, runs = aligned_store(args.dataset_dir), Runs(args)
     splits = [one for one in SPLITS if clip_ids(store, args.dataset, one, args.splits, one != "test")]
-    parts = [part for script in STUDIES for part in study(script, splits, runs)]
-    tables = [part for part in parts if isinstance(part, Table)]
-    write_page(args, "ablation", "Networks with parts missing", [*parts, legend(tables)])
+    for page in args.page:
+        parts = [part for script in PAGES[page] for part in study(script, splits, runs)]
+        if tables := [part for part in parts if isinstance(part, Table)]:
+            write_page(args, page, TITLES[page], [*parts, legend(tables)])
 
 
 if __name__ == "__main__":

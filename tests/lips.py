@@ -22,5 +22,7 @@ def small_lip_to_speech(seed: int = 0, **options) -> LipToSpeech:
     with torch.no_grad():
         voice = torch.randn(2, 80, 50) if model.voice else None
         model(to_mouth_network(torch.randint(0, 256, (2, 40, size, size), dtype=torch.uint8)), voice=voice)
+        if model.config["sketch_width"]:
+            torch.nn.init.normal_(model.sketch.layers[-1].weight, 0, 0.1)
         model.postnet.layers[-1].weight.abs_().mul_(20)
     return model.eval()

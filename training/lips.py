@@ -112,6 +112,7 @@ def warm_start(networks: dict[str, nn.Module], path: Path | None) -> None:
     changed = base and {name for name, value in base.config.items() if value != model.config[name]}
     if changed and changed <= SPEAKING:
         if anew := model.grow_from(base):
-            note(f"{path}: of other widths than the flags say; {' and '.join(anew)} begin anew")
+            begin = "begins" if len(anew) == 1 else "begin"
+            note(f"{path}: of other widths than the flags say; {' and '.join(anew)} {begin} anew")
     else:
         start_together(networks, path)

@@ -63,7 +63,9 @@ def test_three_rows_from_training_to_page_and_nothing_twice(tmp_path, monkeypatc
     assert names == [
         f"{name}{test}.py" for name in ("vgnet", "atnet", "lip2speech") for test in ("", "_test")
     ]
-    page = (tmp_path / "out/docs/ablation.md").read_text()
+    pages = [(tmp_path / f"out/docs/{name}.md").read_text() for name in ("ablation", "ablation_speech")]
+    assert "lip2speech.py" not in pages[0] and "atnet.py" not in pages[1]
+    page = "".join(pages)
     rows = [line.split(" | ") for line in page.splitlines() if line.startswith("| held out (1 clips)")]
     titles = [
         "static face",
@@ -72,7 +74,7 @@ def test_three_rows_from_training_to_page_and_nothing_twice(tmp_path, monkeypatc
         "static face",
         "full, with LSTM",
         AVERAGE,
-        "and the encoder reads letters",
+        "full, and the encoder reads letters",
     ]
     assert [one[1] for one in rows] == titles
     assert [one[2] for one in rows] == [

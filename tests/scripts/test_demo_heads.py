@@ -37,7 +37,7 @@ def test_photos_move_by_themselves_and_the_seed_says_how(files, tmp_path):
         assert run(files, tmp_path, "--seed", seed, s=name, head_motion=motion) == 0
     films = {name: frames_of(tmp_path / f"{name}.mp4") for name in "abcd"}
     assert lengths(tmp_path / "a.mp4")[0] == 50
-    assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
+    assert difference(films["a"], films["b"]).max() < 0.1  # pixels, as an encoder's bytes are not promised
     moved, other = difference(films["a"], films["d"]), difference(films["b"], films["c"])
     assert moved[0] < 2 and other[0] < 2  # begins as the photo is, but for what coding does
     assert moved[20:].max() > 4 and other[20:].max() > 4

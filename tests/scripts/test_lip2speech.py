@@ -151,11 +151,21 @@ def test_the_sight_is_trained_on_a_kept_stem_while_the_decoder_waits(store, tmp_
         load_model(tmp_path / "first/lip2speech.safetensors").state_dict(),
         weights(tmp_path / "second"),
     )
-    kept = ("decoder", "postnet", "frontend.stem")
+    kept = ("decoder", "frontend.stem")
     assert all(torch.equal(after[name], base[name]) for name in base if name.startswith(kept))
     assert any(
         not torch.equal(after[name], base[name]) for name in base if name.startswith("frontend.stages")
     )
+
+
+def test_another_decoder_begins_anew_on_the_same_sight(store, tmp_path, capsys):
+    assert train(store, tmp_path / "first", *SILENT, "-sketch", "-stage", "sight", "-steps", 2) == 0
+    first = tmp_path / "first/lip2speech_last.safetensors"
+    more = ("-sketch", "-sketch_width", 8, "-decoder", 32, "-stage", "speech", "-steps", 2)
+    assert train(store, tmp_path / "second", *SILENT, "--checkpoint", first, *more) == 0
+    assert f"{first}: of other widths than the flags say; decoder begins anew" in capsys.readouterr().err
+    assert train(store, tmp_path / "third", *SILENT, "--checkpoint", first, *more, "-context", 8) == 2
+    assert "its network has" in capsys.readouterr().err
 
 
 def test_a_table_of_offsets_moves_the_sound(store, tmp_path):
@@ -205,6 +215,7 @@ def test_weights_are_measured_on_a_split(store, tmp_path, capsys):
         (("-stage", "speech"), "-stage speech: needs the weights that are kept"),
         (("-keep_stem",), "-keep_stem: needs the weights that are kept"),
         (("-stage", "sight"), "-stage sight: has no decoder; give -sketch"),
+        (("-sketch_width", "8"), "-sketch_width 8: is of the sketch; give -sketch too"),
         (("--temp", "0"), "-temperature 0: give a number of at least 0.01"),
         (("--epochs", "3", "-steps", "7"), "--epochs 3: counts in place of -steps"),
         (("-decoder", "30"), "-decoder 30: its channels are halved twice"),

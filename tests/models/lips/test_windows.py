@@ -26,7 +26,7 @@ from utils.face.mouth import to_mouth_network
 
 @pytest.fixture(scope="module")
 def model() -> LipToSpeech:
-    return small_lip_to_speech()
+    return small_lip_to_speech(rows=3, sketch=True, sketch_width=8)
 
 
 def clip(frames: int) -> Tensor:
