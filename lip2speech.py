@@ -181,7 +181,7 @@ def train(args: Namespace, device: torch.device) -> None:
     )
     run = Run(args, device, dict(model=model) | judges, store, ids, **facts)
     options = dict(augment=args.augment, power=args.speaker_power, voice=args.speaker, cutout=args.cutout)
-    options |= dict(offsets=offsets)
+    options |= dict(tempo=args.tempo, offsets=offsets)
     samples = MouthSamples(store, ids["train"], args.size, args.view, args.frames, args.seed, **options)
     generate, judging = (
         run.parallel(model),

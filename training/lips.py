@@ -46,6 +46,8 @@ def add_network_flags(flags: ArgumentParser) -> None:
     number("sketch_width", 0, "channels of convolutions over time that draw with it; 0: none", least=0)
     number("dropout", 0.3, "behind the front-end and in the encoder, the paper's", least=0, below=1)
     number("cutout", 0.5, "share of clips of whose mouths a square is hidden; the original's: 1", least=0)
+    tempo = "share by which clips may be faster or slower, drawn anew each time (the paper: no)"
+    number("tempo", 0.0, tempo, least=0, below=0.5)
     number("judges", 32, "channels of the discriminators' first layers, the paper's", least=4)
     number("sync_width", 128, "channels of the sync net's first layer, the paper's", least=4)
     learned = "let training find the sync net's temperature, from --temp on"

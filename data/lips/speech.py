@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from data.lips.mouths import KeptClips, draw_changes, pad
@@ -47,8 +48,9 @@ class MouthSamples(Dataset):
     mouths (S, H, H) uint8, 0 beyond the clip; mel (80, 4 S), silence beyond it; spectrum (321, 4 S) half; frames ():
     how many of S there are; letters (64,) classes and letter_count (), 0 where the window does not hold the whole clip;
     with `voice`, voice (80, 300): the mel of another clip of the speaker. augment: also changes (8,), drawn here, for
-    `change_mouths`; cutout: the share of samples of which a part is hidden. offsets: see `mouth_clip`, by ids; clips
-    that it lacks are as they are.
+    `change_mouths`; cutout: the share of samples of which a part is hidden; tempo: by what share at most a sample is
+    faster or slower than the clip, mouths and spectra alike (`at_tempo`). offsets: see `mouth_clip`, by ids; clips that
+    it lacks are as they are.
     """
 
     def __init__(
@@ -63,17 +65,21 @@ class MouthSamples(Dataset):
         power: float = 1.0,
         voice: bool = False,
         cutout: float = 0.5,
+        tempo: float = 0.0,
         offsets: Mapping[str, float] = MappingProxyType({}),
     ) -> None:
         self.store, self.frames, self.offsets = store, frames, dict(offsets)
         self.clips = KeptClips(partial(self._clip, size, view))
-        self.augment, self.voice, self.cutout = augment, voice, cutout
+        self.augment, self.voice, self.cutout, self.tempo = augment, voice, cutout, tempo
         self.sampling = Sampling(store, ids, 1, seed, power)
 
     def __getitem__(self, number: int) -> dict[str, Tensor]:
         id, random = self.sampling.draw(number)
-        start = int(random.integers(max(0, self.store.lengths[id] - self.frames) + 1))
-        sample = self.stretch(id, start, self.frames)
+        frames = self.frames
+        if self.augment and self.tempo:
+            frames = max(1, round(frames * random.uniform(1 - self.tempo, 1 + self.tempo)))
+        start = int(random.integers(max(0, self.store.lengths[id] - frames) + 1))
+        sample = at_tempo(self.stretch(id, start, frames), self.frames)
         if self.voice:
             group = self.sampling.groups[group_of(id)]
             others = [other for other in group if other != id] or group
@@ -103,3 +109,23 @@ class MouthSamples(Dataset):
             letters=pad(torch.tensor(said, dtype=torch.int64), LONGEST_TEXT, 0),
             letter_count=torch.tensor(len(said)),
         )
+
+
+def at_tempo(sample: dict[str, Tensor], frames: int) -> dict[str, Tensor]:
+    """A sample of `MouthSamples.stretch` -> the same in so many frames, faster or slower, by linear interpolation"""
+    before = len(sample["mouths"])
+    if before == frames:
+        return sample
+    seen = _resampled(sample["mouths"].flatten(1).T.float(), frames).T.reshape(
+        frames, *sample["mouths"].shape[1:]
+    )
+    heard = {name: _resampled(sample[name].float(), COLUMNS * frames) for name in ("mel", "spectrum")}
+    heard["spectrum"] = heard["spectrum"].half()
+    # What lies half beyond the clip's end does not count.
+    count = sample["frames"] * frames // before
+    return sample | heard | dict(mouths=seen.round().to(torch.uint8), frames=count)
+
+
+def _resampled(rows: Tensor, length: int) -> Tensor:
+    """(R, n) -> (R, length)"""
+    return F.interpolate(rows.unsqueeze(0), size=length, mode="linear", align_corners=False)[0]

@@ -19,6 +19,7 @@ from torch import Tensor
 from models.lips.decoder import ROWS
 from models.lips.generator import Context, LipToSpeech
 from utils.audio.mel import COLUMNS
+from utils.audio.vocoder import softened
 from utils.face.mouth import to_mouth_network
 from utils.letters import to_text
 
@@ -29,9 +30,9 @@ REACH = LONGEST_WHOLE // 2  # frames either side, in longer clips
 FRONT_CHUNK, FRONT_MARGIN = 32, 2  # frames
 WINDOW = 250  # frames that decoder and postnet make at a time
 # Frames that reach a column of the spectrum through convolutions: of the decoder's inputs 24 at a column a frame, and 2
-# of the first merge; 6 + 1 at two columns a frame; 3 at four, and the postnet's 15 columns. The first attention asks
-# from up to 16 frames away.
-SEEN, ASKED = 40, 16
+# of the first merge; 6 + 1 at two columns a frame; 3 at four, the postnet's 15 columns, and 4 of `softened`. The first
+# attention asks from up to 17 frames away.
+SEEN, ASKED = 41, 17
 NOISE_BLOCK = 32  # frames whose noise is drawn together
 
 
@@ -83,11 +84,12 @@ def speak(
     seed: int = 0,
     voice: Tensor | None = None,
     window: int = WINDOW,
+    softness: float = 0.0,
 ) -> Iterator[Piece]:
     """What `look` saw -> the clip's speech piece by piece, each of `window` frames, the last of fewer
 
-    seed: of the noise; voice (80, M): a recording's mel, for a network with a choice of voices. Of a clip and its
-    mirrored self the mean mel counts, as in the original's test.
+    seed: of the noise; voice (80, M): a recording's mel, for a network with a choice of voices; softness: of the
+    spectrum (`softened`). Of a clip and its mirrored self the mean mel counts, as in the original's test.
     """
     batch, frames, _ = seen.local.shape
     reach = reach_of(frames)
@@ -101,7 +103,7 @@ def speak(
         with torch.inference_mode():
             speech = model.speak(part, noise=noise.expand(batch, -1, -1, -1), voice=voice, reach=reach)
             mel = speech.mels[2].mean(0, keepdim=True)
-            spectrum = model.postnet(mel)
+            spectrum = softened(model.postnet(mel), softness)
         inside = slice(COLUMNS * (start - left), COLUMNS * (end - left))
         yield Piece(mel[0, :, inside], spectrum[0, :, inside])
 

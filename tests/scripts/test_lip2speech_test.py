@@ -19,7 +19,7 @@ from models import ATNetSingle, save_model
 from models.lips.generator import LipToSpeech
 from tests.synthetic import make_store, write_wav
 from utils.audio.mel import from_mel
-from utils.audio.vocoder import sharpened
+from utils.audio.vocoder import sharpened, softened
 from utils.errors import run
 
 SMALL = dict(size=32, front=4, context=16, decoder=16, postnet=8, noise=4)
@@ -98,7 +98,10 @@ def spoken(home: Path, id: str, network: LipToSpeech, wav: Path | None = None, *
     store = ClipStore(home / "store.h5")
     voice = Voices(store, wav).of(id) if network.voice else None
     return say(
-        network, mouth_clip(store[id], 32, 1.0), voice, Namespace(**dict(seed=0, test_aug=True) | options)
+        network,
+        mouth_clip(store[id], 32, 1.0),
+        voice,
+        Namespace(**dict(seed=0, test_aug=True, soften=0) | options),
     )
 
 
@@ -112,9 +115,20 @@ def test_the_seed_draws_the_noise(home):
 def test_magnitudes_are_sharpened_before_they_sound(home):
     said = spoken(home, "s1/clip0", make_network())
     for vocoder, magnitudes in (("griffin_lim", said.spectrum), ("mel", from_mel(said.mel))):
-        sound = sound_of(said, Namespace(vocoder=vocoder, sharpen=1.4, seed=3))
+        sound = sound_of(said, Namespace(vocoder=vocoder, soften=0, sharpen=1.4, seed=3))
         np.testing.assert_array_equal(sound, voiced(sharpened(magnitudes, 1.4), 3))
-        assert not np.array_equal(sound, sound_of(said, Namespace(vocoder=vocoder, sharpen=1.0, seed=3)))
+        other = sound_of(said, Namespace(vocoder=vocoder, soften=0, sharpen=1.0, seed=3))
+        assert not np.array_equal(sound, other)
+
+
+def test_magnitudes_are_softened_on_either_way(home):
+    network = make_network()
+    plain, said = spoken(home, "s1/clip0", network), spoken(home, "s1/clip0", network, soften=2.0)
+    torch.testing.assert_close(said.spectrum, softened(plain.spectrum, 2.0))
+    assert torch.equal(said.mel, plain.mel)
+    for vocoder, magnitudes in (("griffin_lim", said.spectrum), ("mel", softened(from_mel(said.mel), 2.0))):
+        sound = sound_of(said, Namespace(vocoder=vocoder, soften=2.0, sharpen=1.0, seed=3))
+        np.testing.assert_array_equal(sound, voiced(sharpened(magnitudes, 1.0), 3))
 
 
 def test_a_mirrored_clip_sounds_the_same_with_test_aug(home):
@@ -123,7 +137,7 @@ def test_a_mirrored_clip_sounds_the_same_with_test_aug(home):
     mirrored = clip._replace(mouths=clip.mouths.flip(-1) + torch.zeros_like(clip.mouths))
     found = {}
     for aug in (True, False):
-        args = Namespace(seed=0, test_aug=aug)
+        args = Namespace(seed=0, test_aug=aug, soften=0)
         found[aug] = [say(network, one, None, args).mel for one in (clip, mirrored)]
     torch.testing.assert_close(*found[True], atol=1e-5, rtol=1e-4)
     assert (found[False][0] - found[False][1]).abs().max() > 1e-4

@@ -5,7 +5,7 @@ import torch
 
 from tests.evaluation.speech.test_metrics import speech
 from utils.audio.mel import HOP, WINDOW, spectrum, stft
-from utils.audio.vocoder import LOUD, MOMENTUM, griffin_lim, sharpened
+from utils.audio.vocoder import LEAD, LOUD, MOMENTUM, griffin_lim, sharpened, softened
 
 
 def unlike(sound: torch.Tensor, magnitudes: torch.Tensor) -> float:
@@ -31,3 +31,18 @@ def test_sharpened_magnitudes_have_deeper_valleys_and_the_same_loudness_at_one_p
     assert torch.equal(sharpened(magnitudes, 1), magnitudes.clamp(min=0))
     made = sharpened(magnitudes, 1.5)
     torch.testing.assert_close(made, LOUD * torch.tensor([0, 0, 1 / 8, 1, 8]))
+
+
+def test_softened_magnitudes_are_spread_over_time_a_little_early():
+    click = torch.zeros(321, 41)
+    click[:, 20] = 1
+    assert torch.equal(softened(click, 0), click)
+    for softness in (0.7, 1.0):
+        made, places = softened(click, softness), torch.arange(41.0)
+        torch.testing.assert_close(made.sum(1), torch.ones(321))
+        centre = (made * places).sum(1)
+        torch.testing.assert_close(centre, torch.full((321,), 20 - LEAD), atol=0.01, rtol=0)
+        spread = (made * (places - centre[:, None]).square()).sum(1).sqrt()
+        torch.testing.assert_close(spread, torch.full((321,), softness), atol=0.01, rtol=0)
+    steady = torch.rand(2, 321, 1).expand(-1, -1, 30)
+    torch.testing.assert_close(softened(steady, 1.0), steady)  # the ends too
