@@ -19,7 +19,7 @@ from models.whisper import WhisperEncoder
 
 LARGEST, DEEPEST, LONGEST = 1 << 16, 256, 16  # numbers, repeated layers, lists of widths
 RANGES = dict(layers=(1, DEEPEST), blocks=(0, DEEPEST), size=(1, 1024), voice=(0, LARGEST), rows=(0, LARGEST))
-RANGES |= dict(sketch_width=(0, LARGEST))
+RANGES |= dict(sketch_width=(0, LARGEST), decoder=(0, LARGEST))
 RANGES |= dict(rounds=(1, 32), steps=(1, 1000), past=(1, 4096), frames=(1, 4096))  # of head motion
 RANGES |= dict(guidance=(0, 100), gain=(0, 100), emphasis=(0, 100), flow_blocks=(0, DEEPEST), scales=(1, 8))
 RANGES |= dict(heads=(0, LARGEST), dropout=(0, 1), view=(0.01, 100), radius=(0, 1e6), temperature=(1e-9, 1e6))

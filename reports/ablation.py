@@ -53,7 +53,7 @@ MOUTHS = "-warp flow -motion_weight 1 -texture_weight 6 -adversarial_weight 0 -l
 MOUTHS += " -mouth_adversarial_weight 0.1 -mouth_matching_weight 0.3"
 ND = "-warp none -dynamic_pixel_loss false"
 SKETCHED = "-text_weight 0.5 -sketch true -sketch_width 128"
-SHIPPED = f"{SKETCHED} -adversarial_weight 0 -sync_weight 0 -envelope_weight 3"
+SHIPPED = f"{SKETCHED} -decoder 0 -adversarial_weight 0 -sync_weight 0 -envelope_weight 3"
 ROWS = {  # of each script: what a row is, and the flags of its own
     "vgnet": {
         "vgnet_direct": ("direct regression, no attention", f"{ND} -attention none"),
@@ -79,7 +79,7 @@ ROWS = {  # of each script: what a row is, and the flags of its own
         "lips_rows": ("full, letters, and rows told apart", "-text_weight 0.5 -rows 16"),
         "lips_linear": ("full, letters, and a linear sketch", "-text_weight 0.5 -sketch true"),
         "lips_sketch": ("full, letters, and a sketch by convolutions", SKETCHED),
-        "lips_ours": ("by the shipped weights' losses instead", SHIPPED),
+        "lips_ours": ("the shipped weights' form and losses: no decoder", SHIPPED),
     },
 }
 WARPED, WARP_ALONE = "vgnet_warp", "the landmark warp alone, no network"  # a row that this one brings along

@@ -35,7 +35,8 @@ def add_network_flags(flags: ArgumentParser) -> None:
     number("view", 1.0, "share of the original's box that they show; 0.7: mouth and chin", least=0.2)
     number("front", 64, "channels of the front-end's first layer, the paper's", least=4)
     number("context", 512, "width of the sentence encoder, the paper's", least=8)
-    number("decoder", 512, "channels of the decoder's first layer, the paper's; a multiple of 4", least=16)
+    decoder = "channels of the decoder's first layer, the paper's; 16, 20, ..., or 0: the sketch says it all"
+    number("decoder", 512, decoder, least=0)
     number("postnet", 128, "channels of the postnet's first layer, the paper's", least=8)
     number("noise", 128, "channels of noise, the paper's", least=1)
     number("rows", 0, "channels that tell the mel's rows apart from the start; for narrow decoders", least=0)
@@ -88,8 +89,10 @@ def build(args: Namespace, device: torch.device) -> tuple[LipToSpeech, dict[str,
             raise UserError(f"{name}: needs the weights that are kept; give --checkpoint FILE")
     if args.sketch_width and not args.sketch:
         raise UserError(f"-sketch_width {args.sketch_width}: is of the sketch; give -sketch too")
-    if args.decoder % 4:
-        raise UserError(f"-decoder {args.decoder}: its channels are halved twice; give a multiple of 4")
+    if args.decoder % 4 or 0 < args.decoder < 16:
+        raise UserError(f"-decoder {args.decoder}: its channels are halved twice; give 16, 20, 24, ..., or 0")
+    if not args.decoder and (not args.sketch or args.rows or args.speaker):
+        raise UserError("-decoder 0: needs -sketch, and has neither -rows nor -speaker")
     torch.manual_seed(args.seed)
     names = "size view front context decoder postnet noise dropout rows sketch sketch_width".split()
     options = dict(text=args.text_weight > 0, voice=VOICE if args.speaker else 0)

@@ -36,8 +36,8 @@ class Context(NamedTuple):
 
 class Speech(NamedTuple):
     """What is said. Normalised mels (utils.audio.mel) of three sizes: (B, 20, S), (B, 40, 2 S), (B, 80, 4 S);
-    spectrum (B, 321, 4 S) magnitudes; attention: over S frames, (B, S, S) of the first size, (B, 2 S, S) of the second;
-    seen: the context that it was made of.
+    spectrum (B, 321, 4 S) magnitudes; attention: over S frames, (B, S, S) of the first size, (B, 2 S, S) of the second,
+    nothing of a network without a decoder; seen: the context that it was made of.
     """
 
     mels: tuple[Tensor, Tensor, Tensor]
@@ -49,7 +49,8 @@ class Speech(NamedTuple):
 class LipToSpeech(Freezable):
     """mouths (B, S, H, W), lengths (B,) or None for all S -> `Speech`
 
-    front, context, decoder, postnet: widths, the paper's by default. noise: channels of z. size, view: side in pixels,
+    front, context, decoder, postnet: widths, the paper's by default; decoder 0: there is none, nor attention, and the
+    sketch says it all. noise: channels of z. size, view: side in pixels,
     and share of the original's box, of the mouth crops that training used (utils.face.mouth). text: a head that writes
     letters; voice: numbers that describe the wanted voice, 0 for a network without a choice of voices; rows: channels
     in which local features and context tell each of the coarsest mel's 20 rows apart from the start, which narrow
@@ -89,7 +90,11 @@ class LipToSpeech(Freezable):
         self.voice = VoiceEncoder(voice) if voice else None
         self.rows = nn.Linear(local + context, ROWS * rows) if rows else None
         self.sketch = Sketch(local + context, sketch_width, dropout) if sketch else None
-        self.decoder = Decoder(local + voice, noise + rows, context, decoder)
+        if not decoder and (not sketch or rows or voice):
+            raise ValueError(
+                "without a decoder there has to be a sketch, and neither rows nor a choice of voices"
+            )
+        self.decoder = Decoder(local + voice, noise + rows, context, decoder) if decoder else None
         self.postnet = Postnet(postnet)
         self.stage = "all"
 
@@ -123,6 +128,7 @@ class LipToSpeech(Freezable):
         drawing = {"decoder", "noise", "rows"} & changed
         anew = ["decoder"] * bool(drawing) + ["postnet"] * ("postnet" in changed)
         anew += ["sketch"] * bool({"sketch", "sketch_width"} & changed)
+        anew = [part for part in anew if getattr(self, part) is not None]
         own = self.state_dict()
         for name, tensor in base.state_dict().items():
             part = name.split(".")[0]
@@ -175,6 +181,8 @@ class LipToSpeech(Freezable):
         reach: int | None = None,
     ) -> Speech:
         """The decoder and the postnet. reach: how many frames away it may look up the context (None: anywhere)."""
+        if self.decoder is None:
+            return self.draft(seen)
         batch, steps, _ = seen.local.shape
         if noise is None:
             noise = torch.randn(batch, self.config["noise"], ROWS, steps, device=seen.local.device)

@@ -164,6 +164,10 @@ def test_another_decoder_begins_anew_on_the_same_sight(store, tmp_path, capsys):
     more = ("-sketch", "-sketch_width", 8, "-decoder", 32, "-stage", "speech", "-steps", 2)
     assert train(store, tmp_path / "second", *SILENT, "--checkpoint", first, *more) == 0
     assert f"{first}: of other widths than the flags say; decoder begins anew" in capsys.readouterr().err
+    alone = ("-sketch", "-decoder", 0, "-stage", "speech", "-steps", 2)
+    assert train(store, tmp_path / "alone", *SILENT, "--checkpoint", first, *alone) == 0
+    assert "anew" not in capsys.readouterr().err
+    assert not any(name.startswith("decoder") for name in weights(tmp_path / "alone"))
     assert train(store, tmp_path / "third", *SILENT, "--checkpoint", first, *more, "-context", 8) == 2
     assert "its network has" in capsys.readouterr().err
 
@@ -215,6 +219,8 @@ def test_weights_are_measured_on_a_split(store, tmp_path, capsys):
         (("-stage", "speech"), "-stage speech: needs the weights that are kept"),
         (("-keep_stem",), "-keep_stem: needs the weights that are kept"),
         (("-stage", "sight"), "-stage sight: has no decoder; give -sketch"),
+        (("-decoder", "12"), "-decoder 12: its channels are halved twice"),
+        (("-decoder", "0"), "-decoder 0: needs -sketch"),
         (("-sketch_width", "8"), "-sketch_width 8: is of the sketch; give -sketch too"),
         (("--temp", "0"), "-temperature 0: give a number of at least 0.01"),
         (("--epochs", "3", "-steps", "7"), "--epochs 3: counts in place of -steps"),

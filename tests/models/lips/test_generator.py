@@ -122,6 +122,25 @@ def test_convolutions_over_time_join_a_linear_sketch_and_see_sixteen_frames():
 
 
 @torch.no_grad()
+def test_without_a_decoder_the_sketch_says_it_all(tmp_path):
+    base, model = network(sketch=True, sketch_width=12), network(sketch=True, sketch_width=12, decoder=0)
+    assert model.grow_from(base) == []
+    mouths = noisy(1, FRAMES, 32, 32)
+    spoken = model(mouths)
+    assert_equal(spoken, base.draft(base.look(mouths)))
+    assert spoken.attention == () and not any(name.startswith("decoder") for name in model.state_dict())
+    assert [tuple(mel.shape) for mel in spoken.mels] == [(1, 20 * n, FRAMES * n) for n in (1, 2, 4)]
+    save_model(tmp_path / "a.safetensors", model)
+    assert_equal(load_model(tmp_path / "a.safetensors")(mouths), spoken)
+
+
+@pytest.mark.parametrize("options", [dict(), dict(sketch=True, rows=3), dict(sketch=True, voice=4)])
+def test_a_network_has_a_decoder_or_a_sketch_alone(options):
+    with pytest.raises(ValueError, match="without a decoder there has to be a sketch"):
+        network(decoder=0, **options)
+
+
+@torch.no_grad()
 def test_what_is_wider_than_in_the_other_network_begins_anew():
     base = network(rows=3, sketch=True, sketch_width=12)
     model = network(rows=3, sketch=True, sketch_width=12, decoder=16)
@@ -135,7 +154,7 @@ def test_what_is_wider_than_in_the_other_network_begins_anew():
         "postnet",
         "sketch",
     ]
-    assert network(rows=3).grow_from(base) == ["sketch"]
+    assert network(rows=3).grow_from(base) == []  # it has no sketch
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,16 @@ def test_windows_equal_the_whole_everywhere(model, frames, window):
     torch.testing.assert_close(made[1], spectrum[0], atol=1e-5, rtol=0)
 
 
+def test_windows_equal_the_whole_without_a_decoder():
+    model = small_lip_to_speech(sketch=True, sketch_width=8, decoder=0)
+    seen = look(model, [clip(90)])
+    (whole,), pieces = speak(model, seen, window=90), list(speak(model, seen, window=30, softness=0))
+    assert len(pieces) == 3 and whole.spectrum.std(1).mean() > 0.1
+    torch.testing.assert_close(
+        torch.cat([one.spectrum for one in pieces], 1), whole.spectrum, atol=1e-5, rtol=0
+    )
+
+
 def test_margins_are_as_wide_as_columns_see_and_no_wider(model):
     """A change of the clip's first frame reaches exactly so far: the margins neither lack a frame nor waste many"""
     seen = look(model, [clip(190)])
