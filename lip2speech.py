@@ -174,7 +174,7 @@ def train(args: Namespace, device: torch.device) -> None:
     if args.epochs:
         args.steps = -(-args.epochs * len(ids["train"]) // (args.batch_size * args.accumulate * world_size()))
     model, judges = build(args, device)
-    warm_start(dict(model=model) | judges, args.load_model)
+    warm_start(dict(model=model) | judges, args)
     offsets = offsets_of(args, ids["train"])
     facts = dict(subject=args.subject) | (
         dict(offset_hash=ids_hash(f"{id} {offset:g}" for id, offset in offsets.items())) if offsets else {}

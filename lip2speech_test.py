@@ -94,7 +94,7 @@ def add_speech_flags(flags: ArgumentParser) -> None:
     vocoder = "griffin_lim: from the postnet's spectrum (default); mel: from the mel, without the postnet"
     add_flag(flags, "vocoder", choices=("griffin_lim", "mel"), default="griffin_lim", help=vocoder)
     soften = "columns (10 ms) of blur over time, since lips do not tell finer when a sound was; 0: none"
-    add_number(flags, "soften", SOFTNESS, soften, least=0, below=3)
+    add_number(flags, "soften", SOFTNESS, soften, least=0, below=1.6)
     sharpen = "power that the network's magnitudes are raised to, against their blur; 1: as they are"
     add_number(flags, "sharpen", SHARPNESS, sharpen, least=0.1)
     add_switch(flags, "test_aug", True, "the mean of a clip's mel and of its mirror image's (default true)")

@@ -29,7 +29,7 @@ from reports.pages import Table, legend, page_flags, parse_page, picture, prepar
 from reports.runs import Runs
 from reports.tables import SPLITS, clips_of, row
 from utils.cli import add_flag, add_number
-from utils.errors import run
+from utils.errors import UserError, run
 from utils.media.drawing import cut_tile, grid
 from utils.media.images import write_image
 from utils.media.read import read_video
@@ -106,7 +106,7 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
     add_flag(
         flags, "page", nargs="+", choices=PAGES, default=[*PAGES], help="which of the pages (default all)"
     )
-    only = f"of {', '.join(names)}; the page then goes to OUT/docs"
+    only = f"of {', '.join(names)}; pages then go to OUT/docs"
     add_flag(flags, "only", nargs="+", choices=names, metavar="ROW", help=only)
     add_flag(flags, "dataset", choices=DATASETS, default="grid", help="whose splits (default grid)")
     add_number(flags, "vg_steps", 600, "training steps of each VG-net", least=1)
@@ -117,7 +117,11 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
     add_flag(flags, "vg_flags", default=VG_FLAGS, help=f"vgnet.py's, of all rows (default {VG_FLAGS})")
     add_flag(flags, "at_flags", default=AT_FLAGS, help=f"atnet.py's, of all rows (default {AT_FLAGS})")
     add_flag(flags, "ls_flags", default=LS_FLAGS, help=f"lip2speech.py's, of all rows (default {LS_FLAGS})")
-    return parse_page(flags, "reports.ablation", argv)
+    args = parse_page(flags, "reports.ablation", argv)
+    shown = [name for page in args.page for script in PAGES[page] for name in ROWS[script]]
+    if strange := [name for name in args.only or [] if name not in shown]:
+        raise UserError(f"--only {strange[0]}: is no row of {' and '.join(args.page)}; leave --page out")
+    return args
 
 
 def train(script: str, runs: Runs) -> tuple[dict[str, tuple[Path, str, str]], str]:

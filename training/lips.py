@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from functools import partial
-from pathlib import Path
 
 import torch
 from torch import nn
@@ -14,17 +13,12 @@ from models.lips.generator import STAGES, LipToSpeech
 from models.lips.judges import SpeechJudge, SyncNet
 from training.export import start_together
 from utils.cli import add_flag, add_number, add_switch
+from utils.distributed import is_main
 from utils.errors import UserError, note
 
-SPEAKING = {
-    "decoder",
-    "postnet",
-    "noise",
-    "dropout",
-    "rows",
-    "sketch",
-    "sketch_width",
-}  # of the configuration
+# Of the configuration: what a network may add to that of its first weights, and what stages on a given sight may change
+ADDED = {"rows", "sketch", "sketch_width"}
+SPEAKING = ADDED | {"decoder", "postnet", "noise", "dropout"}
 VOICE = 64  # numbers that describe a voice, with -speaker
 
 
@@ -45,7 +39,13 @@ def add_network_flags(flags: ArgumentParser) -> None:
     )
     add_switch(flags, "sketch", False, drawn)
     number("sketch_width", 0, "channels of convolutions over time that draw with it; 0: none", least=0)
-    number("dropout", 0.3, "behind the front-end and in the encoder, the paper's", least=0, below=1)
+    number(
+        "dropout",
+        0.3,
+        "behind the front-end, in the encoder and in the sketch, the paper's",
+        least=0,
+        below=1,
+    )
     number("cutout", 0.5, "share of clips of whose mouths a square is hidden; the original's: 1", least=0)
     tempo = "share by which clips may be faster or slower, drawn anew each time (the paper: no)"
     number("tempo", 0.0, tempo, least=0, below=0.5)
@@ -89,6 +89,10 @@ def build(args: Namespace, device: torch.device) -> tuple[LipToSpeech, dict[str,
             raise UserError(f"{name}: needs the weights that are kept; give --checkpoint FILE")
     if args.sketch_width and not args.sketch:
         raise UserError(f"-sketch_width {args.sketch_width}: is of the sketch; give -sketch too")
+    if args.sketch_width % 2:
+        raise UserError(
+            f"-sketch_width {args.sketch_width}: its channels are halved; give an even number, or 0"
+        )
     if args.decoder % 4 or 0 < args.decoder < 16:
         raise UserError(f"-decoder {args.decoder}: its channels are halved twice; give 16, 20, 24, ..., or 0")
     if not args.decoder and (not args.sketch or args.rows or args.speaker):
@@ -110,14 +114,25 @@ def build(args: Namespace, device: torch.device) -> tuple[LipToSpeech, dict[str,
     return model, judges
 
 
-def warm_start(networks: dict[str, nn.Module], path: Path | None) -> None:
-    """Weights of the file, and of the judges' beside it; what speaks may differ from the file's, and what sees not"""
-    model = networks["model"]
-    base = load_model(path, expect=LipToSpeech) if path is not None else None
-    changed = base and {name for name, value in base.config.items() if value != model.config[name]}
-    if changed and changed <= SPEAKING:
-        if anew := model.grow_from(base):
-            begin = "begins" if len(anew) == 1 else "begin"
-            note(f"{path}: of other widths than the flags say; {' and '.join(anew)} {begin} anew")
-    else:
+def warm_start(networks: dict[str, nn.Module], args: Namespace) -> None:
+    """Weights of --checkpoint, and of the judges' beside it
+
+    Rows and sketch may be new to a network that had none. -stage sight and speech may change all that speaks; what the
+    file has of it in other widths, or without a counterpart, is left out, and said to be.
+    """
+    model, path = networks["model"], args.load_model
+    base = None if path is None else load_model(path, expect=LipToSpeech)
+    if base is None or not may_grow(base.config, model.config, args.stage):
         start_together(networks, path)
+        return
+    lost = model.grow_from(base)
+    start_together({name: network for name, network in networks.items() if name != "model"}, path)
+    if lost and is_main() and not (args.model_dir / f"{args.model_name}_state.pt").exists():
+        note(f"{path}: its {', '.join(lost)} do not fit the flags and are left out")
+
+
+def may_grow(base: dict, config: dict, stage: str) -> bool:
+    """Whether a network may start from weights of another configuration than its own"""
+    changed = {name for name, value in base.items() if config[name] != value}
+    added = {name for name in ADDED if not base[name]}
+    return bool(changed) and changed <= (added if stage == "all" else SPEAKING)

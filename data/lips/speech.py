@@ -122,7 +122,7 @@ def at_tempo(sample: dict[str, Tensor], frames: int) -> dict[str, Tensor]:
     heard = {name: _resampled(sample[name].float(), COLUMNS * frames) for name in ("mel", "spectrum")}
     heard["spectrum"] = heard["spectrum"].half()
     # What lies half beyond the clip's end does not count.
-    count = sample["frames"] * frames // before
+    count = (sample["frames"] * frames // before).clamp(min=1)
     return sample | heard | dict(mouths=seen.round().to(torch.uint8), frames=count)
 
 

@@ -36,7 +36,7 @@ class Voices:
 
 
 class Said(NamedTuple):
-    """What a network makes of a clip: mel (80, 4 T) normalised, spectrum (321, 4 T) softened, letters that it reads"""
+    """What a network makes of a clip: mel (80, 4 T) normalised, spectrum (321, 4 T), and the letters that it reads"""
 
     mel: Tensor
     spectrum: Tensor
@@ -44,14 +44,14 @@ class Said(NamedTuple):
 
 
 def say(network: LipToSpeech, clip: MouthClip, voice: Tensor | None, args: Namespace) -> Said:
-    """voice (80, M): for a network with a choice of voices; args: seed of the noise, test_aug, soften"""
+    """voice (80, M): for a network with a choice of voices; args: seed of the noise, test_aug"""
     seen = look(network, [clip.mouths], args.test_aug)
-    pieces = list(speak(network, seen, args.seed, voice, softness=args.soften))
+    pieces = list(speak(network, seen, args.seed, voice))
     mel, spectrum = (torch.cat(parts, dim=1) for parts in zip(*pieces, strict=True))
     return Said(mel, spectrum, letters_of(seen))
 
 
 def sound_of(said: Said, args: Namespace) -> np.ndarray:
     """(640 T,) by --vocoder, --soften, --sharpen and -seed"""
-    magnitudes = softened(from_mel(said.mel), args.soften) if args.vocoder == "mel" else said.spectrum
-    return voiced(sharpened(magnitudes, args.sharpen), args.seed)
+    magnitudes = from_mel(said.mel) if args.vocoder == "mel" else said.spectrum
+    return voiced(sharpened(softened(magnitudes, args.soften), args.sharpen), args.seed)

@@ -119,20 +119,21 @@ class LipToSpeech(Freezable):
         self.freeze([part for part in rest if part is not None] + [self.frontend.stem] * keep_stem)
 
     def grow_from(self, base: LipToSpeech) -> list[str]:
-        """Takes the weights of a network that sees alike -> the parts of other widths, which begin anew
+        """Takes the weights of a network that sees alike -> what of them it has no place for
 
-        Where it lacks no more than rows, sketch or the sketch's convolutions, this one gives what that one gave.
+        Where this one only adds rows, sketch or the sketch's convolutions, it gives what that one gave.
         """
         lacking = {name for name in ("rows", "sketch", "sketch_width") if not base.config[name]}
         changed = {name for name, value in self.config.items() if base.config[name] != value} - lacking
-        drawing = {"decoder", "noise", "rows"} & changed
-        anew = ["decoder"] * bool(drawing) + ["postnet"] * ("postnet" in changed)
-        anew += ["sketch"] * bool({"sketch", "sketch_width"} & changed)
-        anew = [part for part in anew if getattr(self, part) is not None]
+        drawing = bool({"decoder", "noise", "rows"} & changed)
+        lost = dict(
+            decoder=drawing, rows=drawing, postnet="postnet" in changed, sketch=not self.config["sketch"]
+        )
+        lost |= {"sketch.layers": "sketch_width" in changed}
+        parts = tuple(f"{part}." for part, gone in lost.items() if gone)
         own = self.state_dict()
         for name, tensor in base.state_dict().items():
-            part = name.split(".")[0]
-            if name not in own or part in anew or (part == "rows" and drawing):
+            if name.startswith(parts):
                 continue
             if tensor.shape == own[name].shape:
                 own[name].copy_(tensor)
@@ -142,9 +143,13 @@ class LipToSpeech(Freezable):
             else:  # their normalisation
                 own[name][: len(tensor)] = tensor
         if self.sketch is not None and base.sketch is None:
-            nn.init.zeros_(self.sketch.linear.weight)
-            nn.init.zeros_(self.sketch.linear.bias)
-        return anew
+            nn.init.zeros_(self.sketch.weight)
+            nn.init.zeros_(self.sketch.bias)
+        return [
+            part
+            for part, gone in lost.items()
+            if gone and any(n.startswith(f"{part}.") for n in base.state_dict())
+        ]
 
     def look(self, mouths: Tensor, lengths: Tensor | None = None) -> Context:
         """The front-end and the sentence encoder (Section 3.1)
@@ -202,7 +207,8 @@ class LipToSpeech(Freezable):
 
     def draft(self, seen: Context) -> Speech:
         """What sketch and postnet say without the decoder, and so without attention"""
-        mels = tuple(F.avg_pool2d(self._sketch(seen), factor).tanh() for factor in SHRINKAGE)
+        drawn = self._sketch(seen)
+        mels = tuple(F.avg_pool2d(drawn, factor).tanh() for factor in SHRINKAGE)
         return Speech(mels, self.postnet(mels[2]), (), seen)
 
     def _sketch(self, seen: Context) -> Tensor | None:

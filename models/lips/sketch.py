@@ -11,7 +11,7 @@ FRAMES, FINE = (1, 2), (1, 2, 4, 8, 1, 2)  # spacings of the convolutions over f
 KERNEL = 5
 
 
-class Sketch(nn.Module):
+class Sketch(nn.Linear):
     """features (B, S, F) -> (B, 80, 4 S), a mel before its tanh
 
     A linear layer; with a `width` also residual convolutions over time, at `width` channels over frames and half as
@@ -20,8 +20,7 @@ class Sketch(nn.Module):
     """
 
     def __init__(self, features: int, width: int, dropout: float) -> None:
-        super().__init__()
-        self.linear = nn.Linear(features, MELS * COLUMNS)
+        super().__init__(features, MELS * COLUMNS)
         self.layers = None
         if width:
             half = width // 2
@@ -37,7 +36,7 @@ class Sketch(nn.Module):
             nn.init.zeros_(self.layers[-1].bias)
 
     def forward(self, features: Tensor) -> Tensor:
-        drawn = self.linear(features).unflatten(2, (COLUMNS, MELS)).flatten(1, 2).transpose(1, 2)
+        drawn = super().forward(features).unflatten(2, (COLUMNS, MELS)).flatten(1, 2).transpose(1, 2)
         return drawn if self.layers is None else drawn + self.layers(features.transpose(1, 2))
 
 

@@ -161,14 +161,17 @@ def test_the_sight_is_trained_on_a_kept_stem_while_the_decoder_waits(store, tmp_
 def test_another_decoder_begins_anew_on_the_same_sight(store, tmp_path, capsys):
     assert train(store, tmp_path / "first", *SILENT, "-sketch", "-stage", "sight", "-steps", 2) == 0
     first = tmp_path / "first/lip2speech_last.safetensors"
-    more = ("-sketch", "-sketch_width", 8, "-decoder", 32, "-stage", "speech", "-steps", 2)
-    assert train(store, tmp_path / "second", *SILENT, "--checkpoint", first, *more) == 0
-    assert f"{first}: of other widths than the flags say; decoder begins anew" in capsys.readouterr().err
-    alone = ("-sketch", "-decoder", 0, "-stage", "speech", "-steps", 2)
-    assert train(store, tmp_path / "alone", *SILENT, "--checkpoint", first, *alone) == 0
-    assert "anew" not in capsys.readouterr().err
+    more = ("--checkpoint", first, "-sketch", "-sketch_width", 8, "-decoder", 32, "-steps", 2)
+    for again in (False, True):
+        assert train(store, tmp_path / "second", *SILENT, *more, "-stage", "speech") == 0
+        said = capsys.readouterr().err
+        assert (f"{first}: its decoder do not fit the flags and are left out" in said) != again
+    assert train(store, tmp_path / "all", *SILENT, *more) == 2
+    assert "its network has decoder 16" in capsys.readouterr().err
+    alone = ("--checkpoint", first, "-sketch", "-decoder", 0, "-stage", "speech", "-steps", 2)
+    assert train(store, tmp_path / "alone", *SILENT, *alone) == 0
     assert not any(name.startswith("decoder") for name in weights(tmp_path / "alone"))
-    assert train(store, tmp_path / "third", *SILENT, "--checkpoint", first, *more, "-context", 8) == 2
+    assert train(store, tmp_path / "third", *SILENT, *more, "-stage", "speech", "-context", 8) == 2
     assert "its network has" in capsys.readouterr().err
 
 
@@ -221,6 +224,7 @@ def test_weights_are_measured_on_a_split(store, tmp_path, capsys):
         (("-stage", "sight"), "-stage sight: has no decoder; give -sketch"),
         (("-decoder", "12"), "-decoder 12: its channels are halved twice"),
         (("-decoder", "0"), "-decoder 0: needs -sketch"),
+        (("-sketch", "-sketch_width", "7"), "-sketch_width 7: its channels are halved"),
         (("-sketch_width", "8"), "-sketch_width 8: is of the sketch; give -sketch too"),
         (("--temp", "0"), "-temperature 0: give a number of at least 0.01"),
         (("--epochs", "3", "-steps", "7"), "--epochs 3: counts in place of -steps"),

@@ -37,12 +37,13 @@ def test_softened_magnitudes_are_spread_over_time_a_little_early():
     click = torch.zeros(321, 41)
     click[:, 20] = 1
     assert torch.equal(softened(click, 0), click)
-    for softness in (0.7, 1.0):
+    torch.testing.assert_close(softened(click, 0.01), click)  # too narrow for a neighbour
+    for softness in (0.7, 1.0, 1.4):
         made, places = softened(click, softness), torch.arange(41.0)
         torch.testing.assert_close(made.sum(1), torch.ones(321))
         centre = (made * places).sum(1)
-        torch.testing.assert_close(centre, torch.full((321,), 20 - LEAD), atol=0.01, rtol=0)
+        torch.testing.assert_close(centre, torch.full((321,), 20 - LEAD), atol=0.02, rtol=0)
         spread = (made * (places - centre[:, None]).square()).sum(1).sqrt()
-        torch.testing.assert_close(spread, torch.full((321,), softness), atol=0.01, rtol=0)
+        torch.testing.assert_close(spread, torch.full((321,), softness), atol=0.03, rtol=0)
     steady = torch.rand(2, 321, 1).expand(-1, -1, 30)
     torch.testing.assert_close(softened(steady, 1.0), steady)  # the ends too

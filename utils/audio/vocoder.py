@@ -14,15 +14,10 @@ ITERATIONS, MOMENTUM = 60, 0.99
 MEMORY = 2048  # samples after which de-emphasis has forgotten, 0.97 ** 2048 < 1e-27
 CHUNK, OVERLAP = 1000, 60  # columns whose phases are found together, and how many two chunks have in common
 FADE = 320  # samples from one chunk to the next
-SHARPNESS, LOUD = (
-    1.05,
-    0.005,
-)  # of magnitudes that a network predicts; chosen on validation clips of GRID's s1
-SOFTNESS, LEAD, REACH = (
-    1.0,
-    0.25,
-    4,
-)  # columns of blur over time, by how many it is early, and where it ends; as well
+# Of magnitudes that a network predicts, chosen on validation clips of GRID's s1: their power, and which stay; their
+# blur over time in columns, by how many it is early, and how far it reaches
+SHARPNESS, LOUD = 1.05, 0.005
+SOFTNESS, LEAD, REACH = 1.0, 0.25, 4
 
 
 def griffin_lim(magnitudes: Tensor, iterations: int = ITERATIONS, seed: int = 0) -> Tensor:
@@ -54,16 +49,16 @@ def sharpened(magnitudes: Tensor, sharpness: float = SHARPNESS) -> Tensor:
 def softened(magnitudes: Tensor, softness: float = SOFTNESS) -> Tensor:
     """Magnitudes (..., 321, M) that a network reads from lips -> the same, blurred over time by a Gaussian
 
-    softness: its deviation in columns of 10 ms, 0: as they are. How early or late a recording is of its lips differs
-    from clip to clip (GRID's s1: 18 ms, standard deviation), and lips do not say, so that detail finer than that is
-    wrong more often than right, and costs STOI and ESTOI. The blur comes LEAD columns early.
+    softness: its deviation in columns of 10 ms, up to 1.5, 0: as they are. How early or late a recording is of its lips
+    differs from clip to clip (GRID's s1: 18 ms, standard deviation), and lips do not say, so that detail finer than
+    that is wrong more often than right, and costs STOI and ESTOI. The blur comes LEAD columns early.
     """
     if not softness:
         return magnitudes
     places = torch.arange(-REACH, REACH + 1, device=magnitudes.device)
-    weights = (-((places - LEAD) / softness).square() / 2).exp()
+    weights = (-((places - LEAD) / softness).square() / 2).softmax(0)
     rows = F.pad(magnitudes.reshape(-1, 1, magnitudes.shape[-1]), (REACH, REACH), mode="replicate")
-    return F.conv1d(rows, (weights / weights.sum()).to(rows).view(1, 1, -1)).view(magnitudes.shape)
+    return F.conv1d(rows, weights.to(rows).view(1, 1, -1)).view(magnitudes.shape)
 
 
 def deemphasised(sound: Tensor, before: float = 0.0) -> Tensor:

@@ -83,6 +83,7 @@ def test_a_sample_is_slower_or_faster_in_picture_and_sound_alike(store):
     middle = slow["mel"].unflatten(1, (-1, 3)).mean(2)[:, :55]  # three of its columns for two of the clip's
     torch.testing.assert_close(middle, whole["mel"].unflatten(1, (-1, 2)).mean(2)[:, :55], atol=0.15, rtol=0)
     assert at_tempo(whole, 40) is whole
+    assert at_tempo(whole | dict(frames=torch.tensor(1)), 39)["frames"] == 1
 
 
 def test_tempo_is_drawn_in_training_alone(store):

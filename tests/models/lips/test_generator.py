@@ -98,7 +98,7 @@ def test_a_sketch_is_drawn_four_columns_a_frame_and_averaged_for_the_smaller_mel
         head[-1].weight.mul_(0.1)
     before = model(mouths, noise=noise)
     drawn = noisy(4, 80)
-    model.sketch.linear.bias.copy_(drawn.flatten())
+    model.sketch.bias.copy_(drawn.flatten())
     after = model(mouths, noise=noise)
     added = [(new.atanh() - old.atanh())[0] for new, old in zip(after.mels, before.mels, strict=True)]
     torch.testing.assert_close(added[2], drawn.T.repeat(1, FRAMES), atol=1e-3, rtol=1e-3)
@@ -124,7 +124,7 @@ def test_convolutions_over_time_join_a_linear_sketch_and_see_sixteen_frames():
 @torch.no_grad()
 def test_without_a_decoder_the_sketch_says_it_all(tmp_path):
     base, model = network(sketch=True, sketch_width=12), network(sketch=True, sketch_width=12, decoder=0)
-    assert model.grow_from(base) == []
+    assert model.grow_from(base) == ["decoder"]
     mouths = noisy(1, FRAMES, 32, 32)
     spoken = model(mouths)
     assert_equal(spoken, base.draft(base.look(mouths)))
@@ -141,20 +141,35 @@ def test_a_network_has_a_decoder_or_a_sketch_alone(options):
 
 
 @torch.no_grad()
-def test_what_is_wider_than_in_the_other_network_begins_anew():
-    base = network(rows=3, sketch=True, sketch_width=12)
-    model = network(rows=3, sketch=True, sketch_width=12, decoder=16)
+@pytest.mark.parametrize(
+    ("options", "lost"),
+    [
+        (dict(decoder=16), ["decoder", "rows"]),
+        (dict(decoder=0, rows=0), ["decoder", "rows"]),
+        (dict(sketch_width=8), ["sketch.layers"]),
+        (dict(sketch_width=0), ["sketch.layers"]),
+        (dict(sketch=False, postnet=16), ["postnet", "sketch"]),
+    ],
+)
+def test_what_has_other_widths_begins_anew(options, lost):
+    had = dict(rows=3, sketch=True, sketch_width=12)
+    base, model = network(**had), network(**had | options)
     fresh = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    assert model.grow_from(base) == ["decoder"]
+    for tensor in base.state_dict().values():
+        tensor.add_(1)
+    assert model.grow_from(base) == lost
     for name, tensor in model.state_dict().items():
-        anew = name.split(".")[0] in ("decoder", "rows")
+        anew = name.startswith(tuple(f"{part}." for part in lost))
         assert torch.equal(tensor, fresh[name] if anew else base.state_dict()[name]), name
-    assert network(postnet=16, sketch=True, sketch_width=8).grow_from(base) == [
-        "decoder",
-        "postnet",
-        "sketch",
-    ]
-    assert network(rows=3).grow_from(base) == []  # it has no sketch
+
+
+@pytest.mark.parametrize("decoder", [0, 32])
+def test_the_sketch_is_drawn_once_for_all_sizes(decoder):
+    """Or each size would have a dropout of its own"""
+    drawn, model = [], network(sketch=True, sketch_width=12, decoder=decoder).train()
+    model.sketch.register_forward_hook(lambda *_: drawn.append(1))
+    model(noisy(1, FRAMES, 32, 32))
+    assert len(drawn) == 1
 
 
 @pytest.mark.parametrize(
@@ -186,7 +201,7 @@ def test_a_stage_trains_its_parts_alone(stage, keep_stem, trained):
 def test_a_draft_is_what_the_sketch_says_without_the_decoder():
     base, model = network(), network(sketch=True)
     model.grow_from(base)
-    model.sketch.linear.bias.copy_(noisy(4, 80).flatten())
+    model.sketch.bias.copy_(noisy(4, 80).flatten())
     silent = [head[-1] for head in model.decoder.to_mels]
     for layer in silent:
         layer.weight.zero_(), layer.bias.zero_()
