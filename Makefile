@@ -7,7 +7,7 @@
 # make memory WORDS=store/words.h5   trains lip readers with and without a memory: docs/memory.md
 # make motion WILD=store/wild.h5 PEOPLE=people.txt   trains head motion without each person in turn: docs/motion.md
 # make figures STORE=store/grid.h5 SPLITS=DIR   draws faces by the shipped weights: docs/faces.md
-# make ablation STORE=store/grid.h5 SPLITS=DIR   trains the networks with parts missing: docs/ablation.md
+# make ablation STORE=store/grid.h5 SPLITS=DIR   trains the networks with parts missing: docs/ablation*.md
 # make rendering WILD=store/wild_static.h5 PEOPLE=people.txt KNOWN=store/grid_static.h5 SPLITS=DIR   measures the renderer: docs/rendering.md
 # make fuzz MINUTES=30   feeds damaged files to every reader of files
 # make lint   checks style; make format mends what can be mended
