@@ -90,6 +90,8 @@ class LipToSpeech(Freezable):
         self.voice = VoiceEncoder(voice) if voice else None
         self.rows = nn.Linear(local + context, ROWS * rows) if rows else None
         self.sketch = Sketch(local + context, sketch_width, dropout) if sketch else None
+        if sketch_width and not sketch:
+            raise ValueError("a width is of the sketch, and there is none")
         if not decoder and (not sketch or rows or voice):
             raise ValueError(
                 "without a decoder there has to be a sketch, and neither rows nor a choice of voices"

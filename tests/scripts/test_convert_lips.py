@@ -53,6 +53,7 @@ def test_the_generator_speaks_as_the_original(tmp_path, capsys):
     assert model.metadata == dict(source="Best.ckpt", made_by="convert.py", original="VCA-GAN")
     widths = dict(front=4, context=24, decoder=128, postnet=10, noise=6)
     others = dict(size=112, view=1.0, dropout=0.3, text=False, voice=0, rows=0, sketch=False)
+    others |= dict(sketch_width=0)
     assert model.config == widths | others
     mouths, noise = torch.randn(1, 5, 112, 112), torch.randn(1, 6, 20, 5)
     local, context = original["v_front"](mouths.unsqueeze(1))

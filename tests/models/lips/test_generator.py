@@ -134,6 +134,11 @@ def test_without_a_decoder_the_sketch_says_it_all(tmp_path):
     assert_equal(load_model(tmp_path / "a.safetensors")(mouths), spoken)
 
 
+def test_a_width_is_of_a_sketch():
+    with pytest.raises(ValueError, match="there is none"):
+        network(sketch_width=8)
+
+
 @pytest.mark.parametrize("options", [dict(), dict(sketch=True, rows=3), dict(sketch=True, voice=4)])
 def test_a_network_has_a_decoder_or_a_sketch_alone(options):
     with pytest.raises(ValueError, match="without a decoder there has to be a sketch"):
@@ -148,7 +153,7 @@ def test_a_network_has_a_decoder_or_a_sketch_alone(options):
         (dict(decoder=0, rows=0), ["decoder", "rows"]),
         (dict(sketch_width=8), ["sketch.layers"]),
         (dict(sketch_width=0), ["sketch.layers"]),
-        (dict(sketch=False, postnet=16), ["postnet", "sketch"]),
+        (dict(sketch=False, sketch_width=0, postnet=16), ["postnet", "sketch", "sketch.layers"]),
     ],
 )
 def test_what_has_other_widths_begins_anew(options, lost):
