@@ -9,16 +9,19 @@ import torch
 from torch import nn
 
 from models import load_model
-from models.lips.generator import STAGES, LipToSpeech
+from models.lips.generator import ADDITIONS, STAGES, LipToSpeech
 from models.lips.judges import SpeechJudge, SyncNet
-from training.export import start_together
+from training.export import start_together, take_weights
 from utils.cli import add_flag, add_number, add_switch
 from utils.distributed import is_main
 from utils.errors import UserError, note
 
-# Of the configuration: what a network may add to that of its first weights, and what stages on a given sight may change
-ADDED = {"rows", "sketch", "sketch_width"}
-SPEAKING = ADDED | {"decoder", "postnet", "noise", "dropout"}
+SPEAKING = ADDITIONS | {
+    "decoder",
+    "postnet",
+    "noise",
+    "dropout",
+}  # options that a stage on a given sight may change
 VOICE = 64  # numbers that describe a voice, with -speaker
 
 
@@ -121,18 +124,14 @@ def warm_start(networks: dict[str, nn.Module], args: Namespace) -> None:
     file has of it in other widths, or without a counterpart, is left out, and said to be.
     """
     model, path = networks["model"], args.load_model
-    base = None if path is None else load_model(path, expect=LipToSpeech)
-    if base is None or not may_grow(base.config, model.config, args.stage):
-        start_together(networks, path)
+    if path is None:
         return
-    lost = model.grow_from(base)
+    base, lost = load_model(path, expect=LipToSpeech), []
+    changed = model.differs_from(base)
+    if changed and changed <= (base.lacks() if args.stage == "all" else SPEAKING):
+        lost = model.grow_from(base)
+    else:
+        take_weights(model, base, path)
     start_together({name: network for name, network in networks.items() if name != "model"}, path)
     if lost and is_main() and not (args.model_dir / f"{args.model_name}_state.pt").exists():
         note(f"{path}: its {', '.join(lost)} do not fit the flags and are left out")
-
-
-def may_grow(base: dict, config: dict, stage: str) -> bool:
-    """Whether a network may start from weights of another configuration than its own"""
-    changed = {name for name, value in base.items() if config[name] != value}
-    added = {name for name in ADDED if not base[name]}
-    return bool(changed) and changed <= (added if stage == "all" else SPEAKING)

@@ -24,6 +24,11 @@ from models.lips.sound import Postnet, VoiceEncoder
 from utils.letters import CLASSES
 
 STAGES = "all", "sight", "speech"  # of training
+ADDITIONS = {
+    "rows",
+    "sketch",
+    "sketch_width",
+}  # options that a network may have beyond those of its first weights
 
 
 class Context(NamedTuple):
@@ -50,13 +55,13 @@ class LipToSpeech(Freezable):
     """mouths (B, S, H, W), lengths (B,) or None for all S -> `Speech`
 
     front, context, decoder, postnet: widths, the paper's by default; decoder 0: there is none, nor attention, and the
-    sketch says it all. noise: channels of z. size, view: side in pixels,
-    and share of the original's box, of the mouth crops that training used (utils.face.mouth). text: a head that writes
-    letters; voice: numbers that describe the wanted voice, 0 for a network without a choice of voices; rows: channels
-    in which local features and context tell each of the coarsest mel's 20 rows apart from the start, which narrow
-    decoders hardly learn from the repeated features; sketch: a linear layer draws the mel from features and context,
-    with a sketch_width convolutions over time of so many channels do too, and the decoder adds to it (none of these is
-    in the paper). Padding beyond a clip's length is not attended to, nor heard by the sentence encoder.
+    sketch says it all. noise: channels of z. size, view: side in pixels, and share of the original's box, of the mouth
+    crops that training used (utils.face.mouth). text: a head that writes letters; voice: numbers that describe the
+    wanted voice, 0 for a network without a choice of voices; rows: channels in which local features and context tell
+    each of the coarsest mel's 20 rows apart from the start, which narrow decoders hardly learn from the repeated
+    features; sketch: a linear layer draws the mel from features and context, with a sketch_width convolutions over time
+    of so many channels do too, and the decoder adds to it (none of these is in the paper). Padding beyond a clip's
+    length is not attended to, nor heard by the sentence encoder.
     """
 
     def __init__(
@@ -120,13 +125,20 @@ class LipToSpeech(Freezable):
         self.stage = stage
         self.freeze([part for part in rest if part is not None] + [self.frontend.stem] * keep_stem)
 
+    def differs_from(self, other: LipToSpeech) -> set[str]:
+        """The options that have another value there"""
+        return {name for name, value in self.config.items() if other.config[name] != value}
+
+    def lacks(self) -> set[str]:
+        """Which of `ADDITIONS` it does without"""
+        return {name for name in ADDITIONS if not self.config[name]}
+
     def grow_from(self, base: LipToSpeech) -> list[str]:
         """Takes the weights of a network that sees alike -> what of them it has no place for
 
         Where this one only adds rows, sketch or the sketch's convolutions, it gives what that one gave.
         """
-        lacking = {name for name in ("rows", "sketch", "sketch_width") if not base.config[name]}
-        changed = {name for name, value in self.config.items() if base.config[name] != value} - lacking
+        changed = self.differs_from(base) - base.lacks()
         drawing = bool({"decoder", "noise", "rows"} & changed)
         lost = dict(
             decoder=drawing, rows=drawing, postnet="postnet" in changed, sketch=not self.config["sketch"]

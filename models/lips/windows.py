@@ -94,14 +94,18 @@ def speak(
     batch, frames, _ = seen.local.shape
     reach = reach_of(frames)
     margin = frames if reach is None else max(SEEN, ASKED + reach)
+    if model.decoder is None:  # nothing is looked up, nor is there a place for noise
+        margin = SEEN
     voice = None if voice is None else voice.to(seen.local).expand(batch, -1, -1)
     for start in range(0, frames, window):
         left, end = max(0, start - margin), min(frames, start + window)
         near = slice(left, min(frames, end + margin))
         part = Context(seen.local[:, near], seen.context[:, near], None)
-        noise = draw_noise(model.config["noise"], near.start, near.stop, seed)
+        noise = None
+        if model.decoder is not None:
+            noise = draw_noise(model.config["noise"], near.start, near.stop, seed).expand(batch, -1, -1, -1)
         with torch.inference_mode():
-            speech = model.speak(part, noise=noise.expand(batch, -1, -1, -1), voice=voice, reach=reach)
+            speech = model.speak(part, noise=noise, voice=voice, reach=reach)
             mel = speech.mels[2].mean(0, keepdim=True)
             spectrum = softened(model.postnet(mel), softness)
         inside = slice(COLUMNS * (start - left), COLUMNS * (end - left))
