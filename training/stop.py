@@ -7,7 +7,7 @@ import os
 import signal
 import time
 
-from utils.errors import ending_signals
+from utils.errors import ending_signals, restore_handlers
 
 
 class Stop:
@@ -29,8 +29,7 @@ class Stop:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
+        restore_handlers(self.before)
 
     def _ask(self, number: int, _: object) -> None:
         kind = self.kinds[number]

@@ -161,8 +161,21 @@ def heeding_sigterm() -> Iterator[None]:
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+        restore_handlers(before)
+
+
+def restore_handlers(before: dict[int, object]) -> None:
+    """Gives signals the handlers that `signal.signal` returned; all, also where one that is back raises at once."""
+    left, stop = dict(before), None
+    while left:
+        try:
+            for number, handler in before.items():
+                signal.signal(number, signal.SIG_DFL if handler is None else handler)
+                left.pop(number, None)
+        except BaseException as error:
+            stop = error
+    if stop is not None:
+        raise stop
 
 
 @contextmanager
@@ -181,9 +194,8 @@ def signals_wait() -> Iterator[None]:
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)  # first: while nothing that comes can raise
+        restore_handlers(before)
         for number in heard:
             signal.raise_signal(number)
 

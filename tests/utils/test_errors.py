@@ -177,3 +177,57 @@ def test_signals_that_another_thread_hears_wait_too():
         time.sleep(0.5)  # until the kernel has delivered it, also on a busy machine
         done.append(True)
     assert done
+
+
+def state() -> tuple:
+    """What this thread blocks, and who handles what"""
+    numbers = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
+    return signal.pthread_sigmask(signal.SIG_BLOCK, []), [*map(signal.getsignal, numbers)]
+
+
+def test_a_signal_as_the_block_ends_leaves_nothing_blocked(monkeypatch):
+    """Another thread hears it: the mask of this one does not help"""
+    go, set_mask = threading.Event(), signal.pthread_sigmask
+
+    def hear() -> None:
+        go.wait()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def late(how: int, numbers: set) -> set:
+        if how == signal.SIG_SETMASK:
+            go.set()
+            thread.join()
+            time.sleep(0.5)  # as above
+        return set_mask(how, numbers)
+
+    before, thread = state(), threading.Thread(target=hear)
+    thread.start()
+    with heeding_sigterm():
+        heeded = state()
+        monkeypatch.setattr(signal, "pthread_sigmask", late)
+        with pytest.raises(Terminated), signals_wait():
+            pass
+        monkeypatch.undo()
+        assert state() == heeded
+    assert state() == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_between_two_handlers_that_return_loses_none(number, monkeypatch):
+    install, sent = signal.signal, []
+
+    def early(which: int, handler: object) -> object:
+        old = install(which, handler)
+        if which == number and handler is heeding and not sent:
+            sent.append(number)
+            os.kill(os.getpid(), number)
+        return old
+
+    before = state()
+    with heeding_sigterm():
+        heeded, heeding = state(), signal.getsignal(number)
+        with pytest.raises(KeyboardInterrupt), signals_wait():
+            monkeypatch.setattr(signal, "signal", early)
+        monkeypatch.undo()
+        assert sent == [number] and state() == heeded
+    assert state() == before
