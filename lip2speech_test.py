@@ -13,10 +13,11 @@ the network made them. Clips go through the network as a --video does, and every
 
 What is compared. The network sees a clip's mouth, and its mirror image (the mean of both mels counts; --test_aug false:
 the clip alone). Its magnitudes are blurred over time by --soften, raised to the power of --sharpen, and become sound by
-Griffin and Lim, whose first phases -seed draws, as it does the network's noise. Rows: the network; the true mel through
-pseudo-inverse and Griffin-Lim, as with --vocoder mel; the recording itself; and the mean of the mels of the speaker's
-other clips, which knows nothing of what was said. Each is compared with the recording as it was, not pre-emphasised.
-Networks with a choice of voices hear another recording of the speaker, the store's next, or --speaker_wav.
+Griffin and Lim, whose first phases -seed draws, as it does the network's noise; --steady then takes the flutter out of
+it. Rows: the network; the true mel through pseudo-inverse and plain Griffin-Lim; the recording itself; and the mean of
+the mels of the speaker's other clips, which knows nothing of what was said. Each is compared with the recording as it
+was, not pre-emphasised. Networks with a choice of voices hear another recording of the speaker, the store's next, or
+--speaker_wav.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ from evaluation.speech.table import SpeechTable
 from models import load_model
 from models.lips.generator import LipToSpeech
 from utils.audio import FPS, SAMPLE_RATE
+from utils.audio.steady import ROUNDS
 from utils.audio.vocoder import SHARPNESS, SOFTNESS
 from utils.cli import add_flag, add_number, add_switch, parser, renamed
 from utils.distributed import is_main, launch, share_out
@@ -97,6 +99,10 @@ def add_speech_flags(flags: ArgumentParser) -> None:
     add_number(flags, "soften", SOFTNESS, soften, least=0, below=1.6)
     sharpen = "power that the network's magnitudes are raised to, against their blur; 1: as they are"
     add_number(flags, "sharpen", SHARPNESS, sharpen, least=0.1)
+    steady = (
+        "rounds that steady the sound's loudness between the magnitudes' columns; 0: plain Griffin and Lim"
+    )
+    add_number(flags, "steady", ROUNDS, steady, least=0)
     add_switch(flags, "test_aug", True, "the mean of a clip's mel and of its mirror image's (default true)")
     voice = "a recording of the wanted voice, for networks with a choice of voices"
     add_flag(flags, "speaker_wav", type=Path, metavar="FILE", help=voice)
@@ -184,7 +190,8 @@ def publish(args: Namespace, table: SpeechTable, facts: dict, speed: float) -> N
     paths = [*table.write(args.sample_dir, note), args.sample_dir / "metrics.json"]
     facts["versions"] |= versions(PACKAGES)
     choices = {
-        name: getattr(args, name) for name in ("subject", "vocoder", "soften", "sharpen", "test_aug", "seed")
+        name: getattr(args, name)
+        for name in ("subject", "vocoder", "soften", "sharpen", "steady", "test_aug", "seed")
     }
     files = {name: getattr(args, name) and str(getattr(args, name)) for name in ("speaker_wav", "whisper")}
     facts |= choices | files | dict(weights=str(args.model_name), frames_per_second=speed)
@@ -205,7 +212,7 @@ def voice_video(args: Namespace, device: torch.device) -> None:
     out = args.out or default_output(args.video, args.sample_dir)
     network = load_network(args, device)
     options = dict(seed=args.seed, voice=args.speaker_wav, flip=args.test_aug)
-    options |= dict(softness=args.soften, sharpness=args.sharpen)
+    options |= dict(softness=args.soften, sharpness=args.sharpen, steady=args.steady)
     facts = give_voice(network, args.video, out, device, **options)
     print(f"{out}: {facts.seconds:.2f} s of speech" + (f', read as "{facts.text}"' if facts.text else ""))
 

@@ -19,6 +19,7 @@ from models.lips.windows import Piece, letters_of, look, speak
 from utils.audio import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 from utils.audio.mel import COLUMNS
 from utils.audio.reference import voice_mel
+from utils.audio.steady import ROUNDS
 from utils.audio.vocoder import SHARPNESS, SOFTNESS, sharpened, voice_stream
 from utils.errors import UserError
 from utils.files import replacing_together, writable_folder
@@ -53,15 +54,16 @@ def give_voice(
     wav: Path | None = None,
     softness: float = SOFTNESS,
     sharpness: float = SHARPNESS,
+    steady: int = ROUNDS,
     watch: Watch = bar,
 ) -> Facts:
     """Writes at `out` the pictures of `video` with the sound that the model reads off its face, and the sound at `wav`
 
     Both, or neither. The sound has 640 samples at 16 kHz for each 25th of a second of the pictures, from the first one
     on. seed: of the noise; voice: a recording of the wanted voice, for a model with a choice of them; flip: mean of the
-    video and its mirror image, as in the original's test; wav: `out` with .wav by default; softness, sharpness: see
-    utils.audio.vocoder; watch: gives back the frames of each stage, to count or to stop them. The video's comment says
-    that it is made.
+    video and its mirror image, as in the original's test; wav: `out` with .wav by default; softness, sharpness, steady:
+    see utils.audio.vocoder; watch: gives back the frames of each stage, to count or to stop them. The video's comment
+    says that it is made.
 
     Raises UserError where the video shows no face, or cannot be read, and where the files cannot be written.
     """
@@ -82,7 +84,11 @@ def give_voice(
         frames = len(track.silent)
         seen = look(model, cut_from(video, track, model.config["size"], watch), flip)
         magnitudes = spectra(speak(model, seen, seed, wanted, softness=softness), track.silent, sharpness)
-        sounds = (part for piece in voice_stream(magnitudes) for part in piece.split(SAMPLES_PER_FRAME))
+        sounds = (
+            part
+            for piece in voice_stream(magnitudes, steady=steady)
+            for part in piece.split(SAMPLES_PER_FRAME)
+        )
         for sound in watch("speech", sounds, frames):
             hear(sound.numpy())
             save(sound.numpy())

@@ -41,7 +41,7 @@ LS_FLAGS = (
     "-size 64 -view 0.7 -front 12 -context 128 -decoder 32 -postnet 32 -noise 16 -judges 8 -sync_width 16"
 )
 LS_FLAGS += (
-    " -window_size 75 -batch_size 8 -lr 1e-3 -amsgrad false -ema 0.98 -reconstruction_weight 1 -temp 0.2"
+    " -window_size 75 -batch_size 4 -lr 1e-3 -amsgrad false -ema 0.98 -reconstruction_weight 1 -temp 0.2"
 )
 LS_FLAGS += " -adversarial_weight 0.02 -sync_weight 0.2"
 PAGES = dict(ablation=("vgnet", "atnet"), ablation_speech=("lip2speech",))  # the scripts of each page
@@ -111,7 +111,7 @@ def parse_args(argv: list[str] | None = None) -> Namespace:
     add_flag(flags, "dataset", choices=DATASETS, default="grid", help="whose splits (default grid)")
     add_number(flags, "vg_steps", 600, "training steps of each VG-net", least=1)
     add_number(flags, "at_steps", 1200, "training steps of each AT-net", least=1)
-    add_number(flags, "ls_steps", 400, "training steps of each lip-to-speech", least=1)
+    add_number(flags, "ls_steps", 300, "training steps of each lip-to-speech", least=1)
     add_number(flags, "clips", 4, "clips of each split that VG-net is measured on", least=1)
     add_number(flags, "seed", 0, "of every training", least=0)
     add_flag(flags, "vg_flags", default=VG_FLAGS, help=f"vgnet.py's, of all rows (default {VG_FLAGS})")

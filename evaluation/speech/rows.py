@@ -66,9 +66,9 @@ def count(recogniser: str, heard: str, transcript: str) -> tuple[int, int]:
     return (word_errors(words_of(heard), said), len(said)) if said else (0, 0)
 
 
-def voiced(magnitudes: Tensor, seed: int) -> np.ndarray:
-    """magnitudes (321, M) -> sound (160 M,) in [-1, 1]; seed: of the phases"""
-    return to_sound(magnitudes, seed).cpu().numpy()
+def voiced(magnitudes: Tensor, seed: int, steady: int = 0) -> np.ndarray:
+    """magnitudes (321, M) -> sound (160 M,) in [-1, 1]; seed: of the phases; steady: see utils.audio.vocoder"""
+    return to_sound(magnitudes, seed, steady).cpu().numpy()
 
 
 class AverageMels:

@@ -52,6 +52,6 @@ def say(network: LipToSpeech, clip: MouthClip, voice: Tensor | None, args: Names
 
 
 def sound_of(said: Said, args: Namespace) -> np.ndarray:
-    """(640 T,) by --vocoder, --soften, --sharpen and -seed"""
+    """(640 T,) by --vocoder, --soften, --sharpen, --steady and -seed"""
     magnitudes = from_mel(said.mel) if args.vocoder == "mel" else said.spectrum
-    return voiced(sharpened(softened(magnitudes, args.soften), args.sharpen), args.seed)
+    return voiced(sharpened(softened(magnitudes, args.soften), args.sharpen), args.seed, args.steady)

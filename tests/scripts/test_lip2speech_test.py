@@ -115,16 +115,24 @@ def test_the_seed_draws_the_noise(home):
 def test_magnitudes_are_sharpened_before_they_sound(home):
     said = spoken(home, "s1/clip0", make_network())
     for vocoder, magnitudes in (("griffin_lim", said.spectrum), ("mel", from_mel(said.mel))):
-        sound = sound_of(said, Namespace(vocoder=vocoder, soften=0, sharpen=1.4, seed=3))
+        sound = sound_of(said, Namespace(vocoder=vocoder, soften=0, sharpen=1.4, steady=0, seed=3))
         np.testing.assert_array_equal(sound, voiced(sharpened(magnitudes, 1.4), 3))
-        other = sound_of(said, Namespace(vocoder=vocoder, soften=0, sharpen=1.0, seed=3))
+        other = sound_of(said, Namespace(vocoder=vocoder, soften=0, sharpen=1.0, steady=0, seed=3))
         assert not np.array_equal(sound, other)
+
+
+def test_sound_is_steadied_after_that(home):
+    said = spoken(home, "s1/clip0", make_network())
+    options = dict(vocoder="griffin_lim", soften=1.0, sharpen=1.2, seed=3)
+    sound = sound_of(said, Namespace(steady=2, **options))
+    np.testing.assert_array_equal(sound, voiced(sharpened(softened(said.spectrum, 1.0), 1.2), 3, 2))
+    assert not np.array_equal(sound, sound_of(said, Namespace(steady=0, **options)))
 
 
 def test_magnitudes_are_softened_on_either_way(home):
     said = spoken(home, "s1/clip0", make_network())
     for vocoder, magnitudes in (("griffin_lim", said.spectrum), ("mel", from_mel(said.mel))):
-        sound = sound_of(said, Namespace(vocoder=vocoder, soften=1.5, sharpen=1.2, seed=3))
+        sound = sound_of(said, Namespace(vocoder=vocoder, soften=1.5, sharpen=1.2, steady=0, seed=3))
         np.testing.assert_array_equal(sound, voiced(sharpened(softened(magnitudes, 1.5), 1.2), 3))
 
 

@@ -76,9 +76,16 @@ def mel_filters() -> Tensor:
 
 def slaney_filters(count: int, lowest: float, highest: float, bins: np.ndarray) -> np.ndarray:
     """bins (N,), Hz -> (count, N): triangles of equal area, evenly spaced on Slaney's scale between two frequencies"""
-    edges = _to_hertz(np.linspace(_to_slaney(lowest), _to_slaney(highest), count + 2))
+    edges = slaney_edges(count, lowest, highest)
     areas = 2 / (edges[2:] - edges[:-2])
     return triangles(edges, bins) * areas[:, None]
+
+
+def slaney_edges(count: int, lowest: float, highest: float) -> np.ndarray:
+    """(count + 2,) Hz, evenly spaced on Slaney's scale: the edges of so many bands, each reaching to its neighbours'
+    middles
+    """
+    return _to_hertz(np.linspace(_to_slaney(lowest), _to_slaney(highest), count + 2))
 
 
 def triangles(edges: np.ndarray, bins: np.ndarray) -> np.ndarray:

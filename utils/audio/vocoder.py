@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from utils.audio.mel import EMPHASIS, HOP, istft, stft
+from utils.audio.steady import steadied
 
 ITERATIONS, MOMENTUM = 60, 0.99
 MEMORY = 2048  # samples after which de-emphasis has forgotten, 0.97 ** 2048 < 1e-27
@@ -73,20 +74,24 @@ def deemphasised(sound: Tensor, before: float = 0.0) -> Tensor:
     return (torch.fft.irfft(spectrum, size)[: len(sound)] + before * decay).float()
 
 
-def to_sound(magnitudes: Tensor, seed: int = 0) -> Tensor:
+def to_sound(magnitudes: Tensor, seed: int = 0, steady: int = 0) -> Tensor:
     """magnitudes (321, M) -> sound (160 M,) in [-1, 1], all of `voice_stream` at once"""
-    return torch.cat(list(voice_stream([magnitudes], seed=seed)))
+    return torch.cat(list(voice_stream([magnitudes], seed=seed, steady=steady)))
 
 
-def voice_stream(spectra: Iterable[Tensor], chunk: int = CHUNK, seed: int = 0) -> Iterator[Tensor]:
+def voice_stream(
+    spectra: Iterable[Tensor], chunk: int = CHUNK, seed: int = 0, steady: int = 0
+) -> Iterator[Tensor]:
     """magnitudes (321, m) piece by piece -> sound (n,) in [-1, 1] piece by piece, 160 samples a column in all
+
+    steady: rounds of `steadied`, for magnitudes that a network predicts.
 
     What is no longer than `chunk` columns sounds as the plain Griffin-Lim has it. Longer speech is made of chunks that
     overlap, each with phases of its own, joined where the overlap is quietest.
     """
     tail, last = None, 0.0
     for magnitudes, more in _chunks(spectra, chunk):
-        sound = griffin_lim(magnitudes, seed=seed).cpu()
+        sound = steadied(griffin_lim(magnitudes, seed=seed), magnitudes, steady).cpu()
         if tail is not None:
             sound = join(tail, sound)
         if more:
