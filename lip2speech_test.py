@@ -102,7 +102,7 @@ def add_speech_flags(flags: ArgumentParser) -> None:
     steady = (
         "rounds that steady the sound's loudness between the magnitudes' columns; 0: plain Griffin and Lim"
     )
-    add_number(flags, "steady", ROUNDS, steady, least=0)
+    add_number(flags, "steady", ROUNDS, steady, least=0, below=101)
     add_switch(flags, "test_aug", True, "the mean of a clip's mel and of its mirror image's (default true)")
     voice = "a recording of the wanted voice, for networks with a choice of voices"
     add_flag(flags, "speaker_wav", type=Path, metavar="FILE", help=voice)

@@ -62,8 +62,8 @@ def give_voice(
     Both, or neither. The sound has 640 samples at 16 kHz for each 25th of a second of the pictures, from the first one
     on. seed: of the noise; voice: a recording of the wanted voice, for a model with a choice of them; flip: mean of the
     video and its mirror image, as in the original's test; wav: `out` with .wav by default; softness, sharpness, steady:
-    see utils.audio.vocoder; watch: gives back the frames of each stage, to count or to stop them. The video's comment
-    says that it is made.
+    see utils.audio.vocoder and utils.audio.steady; watch: gives back the frames of each stage, to count or to stop
+    them. The video's comment says that it is made.
 
     Raises UserError where the video shows no face, or cannot be read, and where the files cannot be written.
     """

@@ -25,7 +25,13 @@ class Stop:
 
     def __enter__(self) -> Stop:
         self.kinds = {signal.SIGINT: KeyboardInterrupt, **ending_signals()}
-        self.before = {number: signal.signal(number, self._ask) for number in self.kinds}
+        self.before = {number: signal.getsignal(number) for number in self.kinds}
+        try:
+            for number in self.kinds:
+                signal.signal(number, self._ask)
+        except BaseException:  # a signal that came before its handler
+            restore_handlers(self.before)
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -157,21 +157,29 @@ def heeding_sigterm() -> Iterator[None]:
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
 
-    before = {number: signal.signal(number, heed) for number in kinds}
+    before = {number: signal.getsignal(number) for number in kinds}
     try:
+        for number in kinds:
+            signal.signal(number, heed)
         yield
     finally:
         restore_handlers(before)
 
 
 def restore_handlers(before: dict[int, object]) -> None:
-    """Gives signals the handlers that `signal.signal` returned; all, also where one that is back raises at once."""
+    """Gives signals the handlers that `signal.getsignal` had told
+
+    All of them, also where a signal comes meanwhile whose handler is back, and raises: it does so after that.
+    """
     left, stop = dict(before), None
-    while left:
+    for _ in range(
+        2 * len(before) + 1
+    ):  # no more than once for each handler, unless it cannot be done at all
         try:
-            for number, handler in before.items():
+            for number, handler in left.copy().items():
                 signal.signal(number, signal.SIG_DFL if handler is None else handler)
-                left.pop(number, None)
+                del left[number]
+            break
         except BaseException as error:
             stop = error
     if stop is not None:
@@ -189,13 +197,18 @@ def signals_wait() -> Iterator[None]:
         return
     numbers, heard = {signal.SIGINT, *ending_signals()}, []
     # Blocked, which new processes inherit; but other threads of this one may hear them, and Python then acts at once.
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
-    before = {number: signal.signal(number, lambda number, _: heard.append(number)) for number in numbers}
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    before = {number: signal.getsignal(number) for number in numbers}
     try:
+        signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+        for number in numbers:
+            signal.signal(number, lambda number, _: heard.append(number))
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)  # first: while nothing that comes can raise
-        restore_handlers(before)
+        try:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)  # first: while nothing that comes can raise
+        finally:
+            restore_handlers(before)
         for number in heard:
             signal.raise_signal(number)
 

@@ -67,7 +67,7 @@ def count(recogniser: str, heard: str, transcript: str) -> tuple[int, int]:
 
 
 def voiced(magnitudes: Tensor, seed: int, steady: int = 0) -> np.ndarray:
-    """magnitudes (321, M) -> sound (160 M,) in [-1, 1]; seed: of the phases; steady: see utils.audio.vocoder"""
+    """magnitudes (321, M) -> sound (160 M,) in [-1, 1]; seed: of the phases; steady: see utils.audio.steady"""
     return to_sound(magnitudes, seed, steady).cpu().numpy()
 
 

@@ -10,7 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from utils.errors import HungUp, Terminated, UserError, heeding_sigterm, note, run, signals_wait
+from utils.errors import (
+    HungUp,
+    Terminated,
+    UserError,
+    heeding_sigterm,
+    note,
+    restore_handlers,
+    run,
+    signals_wait,
+)
 
 ROOT = Path(__file__).parents[2]
 ODD = "caf\\udce9_\\u00e9.mp4"  # a name that is not UTF-8, and a letter that is not ASCII
@@ -109,6 +118,23 @@ ENDINGS = [
 ]
 
 
+@pytest.fixture
+def handlers():
+    """Those of a process at a terminal, whatever started the tests, whatever a test leaves"""
+    mask = signal.pthread_sigmask(signal.SIG_UNBLOCK, {number for number, *_ in ENDINGS})
+    own = {
+        signal.SIGINT: signal.default_int_handler,
+        signal.SIGTERM: signal.SIG_DFL,
+        signal.SIGHUP: signal.SIG_DFL,
+    }
+    before = {number: signal.signal(number, handler) for number, handler in own.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+@pytest.mark.usefixtures("handlers")
 @pytest.mark.parametrize(("number", "status", "word"), ENDINGS)
 def test_signals_undo_and_have_their_status(number, status, word, capsys):
     undone = []
@@ -119,14 +145,11 @@ def test_signals_undo_and_have_their_status(number, status, word, capsys):
         finally:
             undone.append(True)
 
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        assert run(main, lambda: None) == status
-    finally:
-        signal.signal(signal.SIGINT, before)
+    assert run(main, lambda: None) == status
     assert undone and capsys.readouterr().err == f"{word}\n"
 
 
+@pytest.mark.usefixtures("handlers")
 def test_nohup_stays_in_force():
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
@@ -136,6 +159,7 @@ def test_nohup_stays_in_force():
         signal.signal(signal.SIGHUP, before)
 
 
+@pytest.mark.usefixtures("handlers")
 def test_signals_wait_for_the_end_of_a_block():
     done = []
     with heeding_sigterm():
@@ -161,6 +185,7 @@ def test_a_note_is_a_line(capsys):
     assert capsys.readouterr().err == "note: a\\nb\n"
 
 
+@pytest.mark.usefixtures("handlers")
 def test_signals_that_another_thread_hears_wait_too():
     """As those of progress bars and of numerical libraries do"""
     go, done = threading.Event(), []
@@ -185,6 +210,7 @@ def state() -> tuple:
     return signal.pthread_sigmask(signal.SIG_BLOCK, []), [*map(signal.getsignal, numbers)]
 
 
+@pytest.mark.usefixtures("handlers")
 def test_a_signal_as_the_block_ends_leaves_nothing_blocked(monkeypatch):
     """Another thread hears it: the mask of this one does not help"""
     go, set_mask = threading.Event(), signal.pthread_sigmask
@@ -212,6 +238,43 @@ def test_a_signal_as_the_block_ends_leaves_nothing_blocked(monkeypatch):
     assert state() == before
 
 
+@pytest.mark.usefixtures("handlers")
+def test_a_signal_as_the_block_begins_leaves_nothing_blocked(monkeypatch):
+    """Another thread hears it before its own handler is there"""
+    install, go, sent = signal.signal, threading.Event(), []
+
+    def hear() -> None:
+        go.wait()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def late(number: int, handler: object) -> object:
+        if number == signal.SIGTERM and not sent:
+            sent.append(number)
+            go.set()
+            thread.join()
+            time.sleep(0.5)  # as above
+        return install(number, handler)
+
+    thread = threading.Thread(target=hear)
+    thread.start()
+    with heeding_sigterm():
+        heeded = state()
+        monkeypatch.setattr(signal, "signal", late)
+        with pytest.raises(Terminated), signals_wait():
+            pytest.fail("the signal came before")
+        monkeypatch.undo()
+        assert sent and state() == heeded
+
+
+@pytest.mark.usefixtures("handlers")
+def test_handlers_that_cannot_be_given_back_end_it():
+    """As in another thread than the first; what is there to do is done"""
+    with pytest.raises(TypeError):
+        restore_handlers({signal.SIGTERM: signal.SIG_IGN, signal.SIGHUP: "nobody"})
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+
+
+@pytest.mark.usefixtures("handlers")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_between_two_handlers_that_return_loses_none(number, monkeypatch):
     install, sent = signal.signal, []

@@ -79,7 +79,10 @@ def test_a_stream_is_steadied_piece_by_piece():
     whole = deemphasised(steadied(griffin_lim(magnitudes, seed=2), magnitudes, 3)).clamp(-1, 1)
     assert torch.equal(torch.cat(list(voice_stream([magnitudes], seed=2, steady=3))), whole)
     parts = list(voice_stream(magnitudes.split(8, dim=1), chunk=70, steady=3))
+    plain = list(voice_stream(magnitudes.split(8, dim=1), chunk=70))
     assert len(parts) > 1 and sum(map(len, parts)) == len(whole) == SAMPLE_RATE * 20 // 25
+    for calm, other in zip(parts, plain, strict=True):
+        assert flutter(calm) < 0.8 * flutter(other)
 
 
 @pytest.mark.parametrize("columns", [3, 4, 5])

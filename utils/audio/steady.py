@@ -27,13 +27,14 @@ def steadied(sound: Tensor, magnitudes: Tensor, rounds: int = ROUNDS) -> Tensor:
     """sound (160 M,) of Griffin and Lim, magnitudes (321, M) that it is of -> (160 M,), steadied
 
     Each round brings the power of 60 bands in windows of 25 ms, every 5 ms, to what the magnitudes have there, by gains
-    that are smooth over frequency; phases, and what a band is made of, stay. A sound shorter than a window stays.
+    that are smooth over frequency; phases, and what a band is made of, stay, but what lies at 0 Hz and at half the rate
+    goes. A sound no longer than a window stays.
     """
     if not rounds or len(sound) <= SHORT:
         return sound
     window = torch.hann_window(SHORT, device=sound.device)
     options = dict(n_fft=SHORT, hop_length=STEP, window=window, center=True)
-    magnitudes = magnitudes.to(sound).clamp(min=0)
+    magnitudes = magnitudes.detach().to(sound).clamp(min=0)
     power = bands(BINS).to(sound) @ magnitudes.square() * (SHORT / WINDOW)  # noise is so much fainter in them
     wanted = halfway(power)
     own, spread = bands(SHORT // 2 + 1).to(sound), shares(SHORT // 2 + 1).to(sound)

@@ -84,10 +84,10 @@ def voice_stream(
 ) -> Iterator[Tensor]:
     """magnitudes (321, m) piece by piece -> sound (n,) in [-1, 1] piece by piece, 160 samples a column in all
 
-    steady: rounds of `steadied`, for magnitudes that a network predicts.
+    steady: rounds of utils.audio.steady.steadied, for magnitudes that a network predicts.
 
-    What is no longer than `chunk` columns sounds as the plain Griffin-Lim has it. Longer speech is made of chunks that
-    overlap, each with phases of its own, joined where the overlap is quietest.
+    What is no longer than `chunk` columns sounds as the plain Griffin-Lim, or that steadied, has it. Longer speech
+    is made of chunks that overlap, each with phases of its own, joined where the overlap is quietest.
     """
     tail, last = None, 0.0
     for magnitudes, more in _chunks(spectra, chunk):
