@@ -7,7 +7,7 @@ import os
 import signal
 import time
 
-from utils.errors import ending_signals, restore_handlers
+from utils.errors import ending_signals, handled
 
 
 class Stop:
@@ -25,17 +25,12 @@ class Stop:
 
     def __enter__(self) -> Stop:
         self.kinds = {signal.SIGINT: KeyboardInterrupt, **ending_signals()}
-        self.before = {number: signal.getsignal(number) for number in self.kinds}
-        try:
-            for number in self.kinds:
-                signal.signal(number, self._ask)
-        except BaseException:  # a signal that came before its handler
-            restore_handlers(self.before)
-            raise
+        self.handled = handled(self.kinds, self._ask)
+        self.handled.__enter__()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        restore_handlers(self.before)
+    def __exit__(self, *error: object) -> None:
+        self.handled.__exit__(*error)
 
     def _ask(self, number: int, _: object) -> None:
         kind = self.kinds[number]

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TextIO
 
@@ -157,10 +157,17 @@ def heeding_sigterm() -> Iterator[None]:
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
 
-    before = {number: signal.getsignal(number) for number in kinds}
+    with handled(kinds, heed):
+        yield
+
+
+@contextmanager
+def handled(numbers: Iterable[int], handler: Callable) -> Iterator[None]:
+    """Signals have this handler in the block, and their own again after it, whenever one comes and raises."""
+    before = {number: signal.getsignal(number) for number in numbers}
     try:
-        for number in kinds:
-            signal.signal(number, heed)
+        for number in before:
+            signal.signal(number, handler)
         yield
     finally:
         restore_handlers(before)
@@ -172,9 +179,7 @@ def restore_handlers(before: dict[int, object]) -> None:
     All of them, also where a signal comes meanwhile whose handler is back, and raises: it does so after that.
     """
     left, stop = dict(before), None
-    for _ in range(
-        2 * len(before) + 1
-    ):  # no more than once for each handler, unless it cannot be done at all
+    for _ in range(2 * len(before) + 1):  # enough, unless it cannot be done at all
         try:
             for number, handler in left.copy().items():
                 signal.signal(number, signal.SIG_DFL if handler is None else handler)
@@ -198,17 +203,14 @@ def signals_wait() -> Iterator[None]:
     numbers, heard = {signal.SIGINT, *ending_signals()}, []
     # Blocked, which new processes inherit; but other threads of this one may hear them, and Python then acts at once.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, [])
-    before = {number: signal.getsignal(number) for number in numbers}
     try:
-        signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
-        for number in numbers:
-            signal.signal(number, lambda number, _: heard.append(number))
-        yield
+        with handled(numbers, lambda number, _: heard.append(number)):
+            try:
+                signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+                yield
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, mask)  # while nothing that comes can raise
     finally:
-        try:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)  # first: while nothing that comes can raise
-        finally:
-            restore_handlers(before)
         for number in heard:
             signal.raise_signal(number)
 

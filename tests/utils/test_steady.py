@@ -7,7 +7,7 @@ from torch import Tensor
 from tests.utils.test_voice_stream import speech
 from utils.audio import SAMPLE_RATE, steady
 from utils.audio.mel import BINS, spectrum, stft
-from utils.audio.steady import BANDS, SHORT, halfway, shares, steadied
+from utils.audio.steady import BANDS, SHORT, STEP, halfway, shares, steadied
 from utils.audio.vocoder import deemphasised, griffin_lim, voice_stream
 
 
@@ -18,8 +18,7 @@ def guessed(frames: int) -> Tensor:
 
 def loudness(sound: Tensor) -> Tensor:
     """(bands, T): the power of bands in windows of 25 ms"""
-    spectra = torch.stft(sound, SHORT, 80, window=torch.hann_window(SHORT), return_complex=True)
-    return shares(SHORT // 2 + 1) @ spectra.abs().square() + 1e-6
+    return shares(SHORT // 2 + 1) @ stft(sound, SHORT, STEP).abs().square() + 1e-6
 
 
 def flutter(sound: Tensor) -> float:

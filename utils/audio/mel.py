@@ -39,15 +39,17 @@ def spectrum(audio: np.ndarray | Tensor) -> Tensor:
     return stft(torch.nn.functional.pad(sound, (0, missing))).abs()[..., :-1]
 
 
-def stft(sound: Tensor) -> Tensor:
-    """sound (..., 160 M) -> complex (..., 321, M + 1), M > 2"""
-    window = torch.hann_window(WINDOW, device=sound.device)
-    return torch.stft(sound, WINDOW, HOP, window=window, center=True, pad_mode="reflect", return_complex=True)
+def stft(sound: Tensor, size: int = WINDOW, hop: int = HOP) -> Tensor:
+    """sound (..., 160 M) -> complex (..., 321, M + 1), M > 2; with a window of another size, and every so many samples,
+    (..., size / 2 + 1, 160 M / hop + 1)
+    """
+    window = torch.hann_window(size, device=sound.device)
+    return torch.stft(sound, size, hop, window=window, center=True, pad_mode="reflect", return_complex=True)
 
 
-def istft(spectra: Tensor) -> Tensor:
-    """complex (..., 321, M + 1) -> sound (..., 160 M)"""
-    return torch.istft(spectra, WINDOW, HOP, window=torch.hann_window(WINDOW, device=spectra.device))
+def istft(spectra: Tensor, size: int = WINDOW, hop: int = HOP) -> Tensor:
+    """What `stft` gave -> the sound"""
+    return torch.istft(spectra, size, hop, window=torch.hann_window(size, device=spectra.device))
 
 
 def to_mel(magnitudes: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from utils.audio import SAMPLE_RATE
-from utils.audio.mel import BINS, HOP, WINDOW, slaney_edges, triangles
+from utils.audio.mel import BINS, HOP, WINDOW, istft, slaney_edges, stft, triangles
 
 SHORT, STEP = 400, HOP // 2  # samples of the windows in which loudness is steadied, and from one to the next
 BANDS = 60  # of the spectrum, each steadied by itself
@@ -32,16 +32,14 @@ def steadied(sound: Tensor, magnitudes: Tensor, rounds: int = ROUNDS) -> Tensor:
     """
     if not rounds or len(sound) <= SHORT:
         return sound
-    window = torch.hann_window(SHORT, device=sound.device)
-    options = dict(n_fft=SHORT, hop_length=STEP, window=window, center=True)
     magnitudes = magnitudes.detach().to(sound).clamp(min=0)
     power = bands(BINS).to(sound) @ magnitudes.square() * (SHORT / WINDOW)  # noise is so much fainter in them
     wanted = halfway(power)
     own, spread = bands(SHORT // 2 + 1).to(sound), shares(SHORT // 2 + 1).to(sound)
     for _ in range(rounds):
-        spectra = torch.stft(sound, return_complex=True, pad_mode="reflect", **options)
+        spectra = stft(sound, SHORT, STEP)
         gains = ((wanted + FAINT) / (own @ spectra.abs().square() + FAINT)).clamp(1 / MOST, MOST).sqrt()
-        sound = torch.istft(spectra * (spread.T @ gains), length=len(sound), **options)
+        sound = istft(spectra * (spread.T @ gains), SHORT, STEP)
     return sound
 
 
